@@ -1,0 +1,1 @@
+"""What the retailer means: entities, ports and errors. No network, no environment."""

@@ -1,0 +1,1 @@
+"""The SQL of the canonical model: tables, functions, one repository a concept."""

@@ -1,0 +1,1 @@
+"""How each outside system speaks; one folder a system, and the kit they share."""

@@ -1,0 +1,1 @@
+"""The hub's own words: channels and master data sources that already speak the canonical model."""

@@ -1,0 +1,1 @@
+"""What every connector shares: manifests, transports, documents, simulators. The only user of httpx and pyodbc."""

@@ -1,0 +1,1 @@
+"""A store till system (POS) with a REST interface of its own."""

@@ -1,0 +1,136 @@
+"""One stream, compiled: its contract, its mapping and its canonical check, from raw records to canonical values."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import jmespath
+import orjson
+
+from canonical_model.errors import Issue
+from canonical_model.ports import Connector, StreamSpec
+from canonical_model.ports import Contract as Policy
+from flows.ingest.batch import Batch, Outcome, Refusal
+from flows.ingest.canonical import Check, Value, checker
+from mappings.contract import UNKNOWN_FIELD, Contract, apply_policy, load_contract
+from mappings.engine import MapContext, Mapping, Quarantined, load_mapping
+
+MAX_SOURCE_ID: Final = 200
+HIDDEN: Final = "the value is personal and not shown here; correct it at the source"
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """How records of one stream become canonical. ``key`` is the compiled path to the record's own name."""
+
+    connector: Connector
+    spec: StreamSpec
+    contract: Contract
+    mapping: Mapping
+    check: Check
+    key: Any
+
+    def source_id(self, record: Any) -> str | None:
+        """The record's own name at the source, if it can be read."""
+        try:
+            found = self.key.search(record)
+        except jmespath.exceptions.JMESPathError:
+            return None
+        if not isinstance(found, str | int) or isinstance(found, bool):
+            return None
+        return str(found).replace("\x00", "")[:MAX_SOURCE_ID] or None
+
+
+def open_intake(connector: Connector, stream: StreamSpec) -> Intake:
+    """The intake of a stream. ConfigurationError when its schema or mapping table is wrong."""
+    contract, check = _compile(
+        connector.config.connector, stream.name, orjson.dumps(connector.schemas[stream.name]), stream
+    )
+    mapping = load_mapping(connector.config.connector, stream.mapping)
+    return Intake(connector, stream, contract, mapping, check, jmespath.compile(stream.key))
+
+
+@lru_cache(maxsize=256)
+def _compile(connector: str, stream: str, schema: bytes, spec: StreamSpec) -> tuple[Contract, Check]:
+    return load_contract(apply_policy(orjson.loads(schema), spec.contract)), checker(spec.entity)
+
+
+def judge(intake: Intake, batch: Batch) -> tuple[dict[int, Value], Outcome]:
+    """Canonical values by index, and the refusals of all others with every issue; no database, no network."""
+    outcome = Outcome()
+    good = _keep_contract(intake, batch, outcome)
+    mapped = _map(intake, batch, good, outcome)
+    checked = dict(zip(mapped, intake.check(list(mapped.values())), strict=True))
+    refused = {index: Refusal(value) for index, value in checked.items() if type(value) is tuple}
+    outcome.refused |= refused
+    if intake.spec.personal:
+        outcome.refused = {index: _masked(refusal, intake.spec) for index, refusal in outcome.refused.items()}
+    return _without(checked, refused), outcome
+
+
+def _keep_contract(intake: Intake, batch: Batch, outcome: Outcome) -> Sequence[int]:
+    """Indexes of the records that keep the contract. A frozen stream takes all of a message or nothing."""
+    found = intake.contract.check_many(batch.records)
+    if not any(found):
+        return range(len(found))
+    outcome.refused |= {index: Refusal(issues) for index, issues in enumerate(found) if issues}
+    good = [index for index, issues in enumerate(found) if not issues]
+    if intake.spec.contract is not Policy.FREEZE or not any(
+        i.code == UNKNOWN_FIELD for issues in found for i in issues
+    ):
+        return good
+    frozen = Issue("", "contract.frozen", "another record brought an unknown field; extend the schema, then feed again")
+    outcome.refused |= {index: Refusal((frozen,)) for index in good}
+    return []
+
+
+def _map(intake: Intake, batch: Batch, indexes: Sequence[int], outcome: Outcome) -> dict[int, Value]:
+    """The records at those indexes in canonical words; what cannot be mapped, or is another brand's, is refused."""
+    owner, brand = batch.head.owner, batch.head.brand
+    records = [batch.records[index] for index in indexes]
+    mapped = dict(zip(indexes, intake.mapping.map_many(records, _context(intake, batch)), strict=True))
+    refused: dict[int, Refusal] = {}
+    for index, value in mapped.items():
+        if isinstance(value, Quarantined):
+            refused[index] = Refusal(value.issues)
+        elif value["owner"] != owner or value["brand"] != brand:
+            refused[index] = Refusal((_foreign(intake),))
+    outcome.refused |= refused
+    return _without(mapped, refused)
+
+
+def _without(values: dict[int, Any], refused: Collection[int]) -> dict[int, Value]:
+    return {index: value for index, value in values.items() if index not in refused} if refused else dict(values)
+
+
+def _context(intake: Intake, batch: Batch) -> MapContext:
+    return MapContext(
+        owner=batch.head.owner,
+        brand=batch.head.brand,
+        system=batch.head.system,
+        zone=intake.connector.config.zone,
+        message_id=batch.head.id,
+        received_at=batch.head.received_at,
+    )
+
+
+def _foreign(intake: Intake) -> Issue:
+    config = intake.connector.config
+    return Issue(
+        "", "brand.foreign", f"{config.name} speaks for {config.owner}/{config.brand} only; send it through its own"
+    )
+
+
+def _masked(refusal: Refusal, spec: StreamSpec) -> Refusal:
+    """Words about personal fields must not quote them."""
+
+    def masked(issue: Issue) -> Issue:
+        return Issue(issue.field, issue.code, HIDDEN) if _touches(issue.field, spec.personal) else issue
+
+    return Refusal(tuple(masked(issue) for issue in refusal.issues), refusal.missing)
+
+
+def _touches(field: str, personal: Sequence[str]) -> bool:
+    """Whether the field is a personal one, lies within one, or holds one."""
+    return bool(field) and any(f"{path}.".startswith(f"{field}.") or field.startswith(f"{path}.") for path in personal)

@@ -1,0 +1,184 @@
+"""Orders of a message: lines in our SKUs and base units, the receiver sealed, fulfilment started."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from canonical_model.errors import Issue
+from canonical_model.order import OrderKind, OrderStatus
+from canonical_model.store import crosswalk, orders
+from flows.ingest import store
+from flows.ingest.batch import Batch, Ignored, Outcome, Refusal, Values, unknown_reference
+from flows.ingest.intake import Intake
+from flows.ingest.units import Units, to_base_units
+from flows.one_stock.geography import locate
+from flows.runtime import quarantine
+from flows.runtime.database import UnitOfWork
+from flows.runtime.flow import Start
+from flows.runtime.quarantine import Missing
+from flows.runtime.runs import start_runs
+from flows.runtime.sealing import Sealed, Secret
+
+FULFIL_ORDER: Final = "one_stock.fulfil_order"
+NOT_PERSONAL: Final = ("region_code", "point")
+
+Lines = list[dict[str, Any]]
+"""Lines of one order with our SKU ids and quantities in base units."""
+
+
+def apply_orders(uow: UnitOfWork, intake: Intake, batch: Batch, values: Values) -> Outcome:
+    """Insert the orders, sales before the returns that may reverse them."""
+    outcome = Outcome()
+    lines = _resolved_lines(uow, intake, batch, values, outcome)
+    sales = {index: rows for index, rows in lines.items() if values[index]["kind"] != OrderKind.RETURN}
+    _insert(uow, intake, batch, values, sales, outcome)
+    returns = {index: rows for index, rows in lines.items() if index not in sales}
+    _refuse_orphans(uow, batch, values, returns, outcome)
+    _insert(uow, intake, batch, values, returns, outcome)
+    return outcome
+
+
+def _resolved_lines(
+    uow: UnitOfWork, intake: Intake, batch: Batch, values: Values, outcome: Outcome
+) -> dict[int, Lines]:
+    """Lines with our SKU ids and base units, by index; orders with a line that has none are refused."""
+    head = batch.head
+    scheme = intake.spec.sku_scheme or head.system
+    codes = sorted({line["sku"] for value in values.values() for line in value["lines"]})
+    known = crosswalk.resolve(
+        uow.connection, owner=head.owner, brand=head.brand, kind="sku", scheme=scheme, outside_ids=codes
+    )
+    units = store.list_units(uow.connection, sorted(set(known.values())))
+    resolved: dict[int, Lines] = {}
+    for index, value in values.items():
+        unknown = [n for n, line in enumerate(value["lines"]) if line["sku"] not in known]
+        if unknown:
+            missing = Missing(scheme, "sku", value["lines"][unknown[0]]["sku"])
+            outcome.refused[index] = unknown_reference(missing, f"lines.{unknown[0]}.sku")
+            continue
+        rows, issues = _in_base_units(value["lines"], known, units)
+        if issues:
+            outcome.refused[index] = Refusal(issues)
+        else:
+            resolved[index] = rows
+    return resolved
+
+
+def _in_base_units(
+    lines: Sequence[Mapping[str, Any]], known: Mapping[str, int], units: Mapping[int, Units]
+) -> tuple[Lines, tuple[Issue, ...]]:
+    rows, issues = [], []
+    for n, line in enumerate(lines):
+        sku_id = known[line["sku"]]
+        quantity = to_base_units(line["quantity"], line["unit"], units[sku_id])
+        if isinstance(quantity, Issue):
+            issues.append(Issue(f"lines.{n}.{quantity.field}", quantity.code, quantity.detail))
+        else:
+            rows.append({**line, "sku_id": sku_id, "quantity": quantity})
+    return rows, tuple(issues)
+
+
+def _refuse_orphans(uow: UnitOfWork, batch: Batch, values: Values, returns: dict[int, Any], outcome: Outcome) -> None:
+    """Take out the returns of orders that are not known yet; they wait for them in quarantine."""
+    wanted = {(values[index]["channel"], values[index]["returns_order_no"]) for index in returns}
+    known = store.list_known_orders(uow.connection, batch.head.owner, batch.head.brand, sorted(wanted))
+    for index in list(returns):
+        key = (values[index]["channel"], values[index]["returns_order_no"])
+        if key not in known:
+            outcome.refused[index] = unknown_reference(Missing(key[0], "order", key[1]), "returns_order_no")
+            del returns[index]
+
+
+def _insert(
+    uow: UnitOfWork,
+    intake: Intake,
+    batch: Batch,
+    values: Values,
+    lines: Mapping[int, Lines],
+    outcome: Outcome,
+) -> None:
+    """Insert orders, mark those known before, and start the fulfilment of new delivery orders."""
+    indexes = list(lines)
+    receivers = _seal_receivers(uow, batch, values, indexes)
+    new = [_new_order(uow, intake, batch, values[index], lines[index], receivers.get(index)) for index in indexes]
+    starts = []
+    for inserted in orders.insert_orders(uow.connection, new):
+        index = indexes[inserted.position]
+        if not inserted.same:
+            outcome.refused[index] = _conflict(values[index]["order_no"])
+        elif not inserted.new:
+            outcome.ignored[index] = Ignored.DUPLICATE
+        elif values[index]["kind"] == OrderKind.DELIVERY:
+            starts.append(_fulfil(batch, inserted.order_id))
+        else:
+            orders.add_event(uow.connection, inserted.order_id, values[index]["kind"], {})
+    start_runs(uow, starts)
+    numbers = [values[index]["order_no"] for index in indexes]
+    outcome.linked |= quarantine.is_awaited(uow.connection, batch.head.owner, batch.head.brand, "order", numbers)
+
+
+def _new_order(
+    uow: UnitOfWork,
+    intake: Intake,
+    batch: Batch,
+    value: Mapping[str, Any],
+    lines: Lines,
+    receiver: Sealed | None,
+) -> orders.NewOrder:
+    personal = value.get("receiver") or {}
+    point = locate(personal)
+    return orders.NewOrder(
+        body=_without_personal(value, intake),
+        lines=lines,
+        status=OrderStatus.RECEIVED if value["kind"] == OrderKind.DELIVERY else OrderStatus.COMPLETED,
+        lat=point.lat if point else None,
+        lon=point.lon if point else None,
+        receiver_sealed=receiver.content if receiver else None,
+        receiver_key_id=receiver.key_id if receiver else None,
+        receiver_token=uow.services.vault.token(_as_text(personal)) if personal else None,
+        traceparent=batch.head.traceparent,
+    )
+
+
+def _without_personal(value: Mapping[str, Any], intake: Intake) -> dict[str, Any]:
+    """The order as it may lie open: of the receiver only the region, and no extension that holds a personal field."""
+    body = dict(value)
+    if receiver := value.get("receiver"):
+        body["receiver"] = {name: receiver[name] for name in NOT_PERSONAL if receiver.get(name) is not None}
+    personal = {path.partition(".")[0] for path in intake.spec.personal}
+    body["extensions"] = {name: held for name, held in value["extensions"].items() if name not in personal}
+    return body
+
+
+def _seal_receivers(uow: UnitOfWork, batch: Batch, values: Values, indexes: Sequence[int]) -> dict[int, Sealed]:
+    """Receivers sealed under the key of their inbox record, so that they are erased together; else under new keys."""
+    vault = uow.services.vault
+    plain = {i: _as_text(values[i]["receiver"]).encode() for i in indexes if values[i].get("receiver")}
+    if batch.sealed is None:
+        subjects = {i: values[i]["receiver"].get("mobile") or values[i]["receiver"]["name"] for i in plain}
+        secrets = [Secret(content, vault.token(subjects[i])) for i, content in plain.items()]
+        return dict(zip(plain, vault.seal_many(uow.connection, secrets), strict=True))
+    items = [(batch.sealed[i].key_id, content) for i, content in plain.items()]
+    contents = vault.seal_many_under(uow.connection, items)
+    return {i: Sealed(key_id, c) for i, (key_id, _), c in zip(plain, items, contents, strict=True)}
+
+
+def _as_text(receiver: Mapping[str, Any]) -> str:
+    return orjson.dumps(receiver, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _conflict(order_no: str) -> Refusal:
+    detail = f"order {order_no!r} is known with other content; an order does not change, cancel it and send a new one"
+    return Refusal((Issue("order_no", "order.conflict", detail),))
+
+
+def _fulfil(batch: Batch, order_id: int) -> Start:
+    return Start(
+        flow=FULFIL_ORDER,
+        owner=batch.head.owner,
+        brand=batch.head.brand,
+        key=str(order_id),
+        input={"order_id": order_id},
+        traceparent=batch.head.traceparent,
+    )

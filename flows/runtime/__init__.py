@@ -1,0 +1,1 @@
+"""The ground every flow stands on: settings, database, broker, telemetry, runner, ledgers."""

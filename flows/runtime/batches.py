@@ -1,0 +1,129 @@
+"""A batch step: many runs of one flow at one step, in one transaction.
+
+If the batch fails it is halved until the run that fails is alone; the others commit. That run is treated by its
+error like any other, and its next try is alone too.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from canonical_model.errors import TransientError
+from flows.runtime import failures, metrics, moves, telemetry
+from flows.runtime.database import Database
+from flows.runtime.flow import BatchStep
+from flows.runtime.leases import Claim, LostLeaseError
+from flows.runtime.moves import LaneOf, Move
+
+Committed = list[tuple[Move, bool]]
+
+
+class Batches:
+    """Does batch steps."""
+
+    def __init__(self, database: Database, lane_of: LaneOf, lease_s: float) -> None:
+        self._database = database
+        self._lane_of = lane_of
+        self._lease_s = lease_s
+
+    def head(self, claims: Sequence[Claim]) -> Claim | None:
+        """The first of these runs that more could join."""
+        return next((claim for claim in claims if _joins(claim)), None)
+
+    def room(self, head: Claim, taken: int) -> int:
+        """How many more runs fit into the head's batch."""
+        assert isinstance(head.step, BatchStep)
+        return max(head.step.size - taken, 0)
+
+    def group(self, claims: Sequence[Claim]) -> list[list[Claim]]:
+        """Runs to be carried on together; a run that does not stand at a batch step is a group of its own."""
+        together: defaultdict[tuple[str, int, int], list[Claim]] = defaultdict(list)
+        alone: list[list[Claim]] = []
+        for claim in claims:
+            if _joins(claim):
+                together[claim.flow.name, claim.flow.version, claim.position].append(claim)
+            else:
+                alone.append([claim])
+        return [part for group in together.values() for part in _parts(group)] + alone
+
+    def is_batch(self, group: Sequence[Claim]) -> bool:
+        """Whether the group is to be done as a batch."""
+        return len(group) > 1
+
+    def carry(self, group: Sequence[Claim]) -> Committed:
+        """Do the step for all of them; the committed moves, and whether someone asks the run to stop.
+
+        Runs whose lease was lost are left out. TransientError: PostgreSQL is away, and nothing is known.
+        """
+        started_at = datetime.now(UTC)
+        try:
+            return self._together(group, started_at)
+        except LostLeaseError as lost:
+            metrics.LEASES_LOST.inc(len(lost.run_ids))
+            rest = [claim for claim in group if claim.run.id not in lost.run_ids]
+            return self.carry(rest) if rest else []
+        except Exception as error:  # noqa: BLE001 - a step may raise anything; the type decides
+            if len(group) == 1 or (isinstance(error, TransientError) and error.code == "database.away"):
+                return self._failed(group, error, started_at)
+            half = len(group) // 2
+            return self.carry(group[:half]) + self.carry(group[half:])
+
+    def carry_alone(self, claim: Claim) -> tuple[Move, bool]:
+        """Do the step for one run. LostLeaseError as ``moves.commit``."""
+        started_at = datetime.now(UTC)
+        try:
+            (committed,) = self._together([claim], started_at)
+        except LostLeaseError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            (committed,) = self._failed([claim], error, started_at)
+        return committed
+
+    def _together(self, group: Sequence[Claim], started_at: datetime) -> Committed:
+        first = group[0]
+        step = first.step
+        assert isinstance(step, BatchStep)
+        with (
+            telemetry.span(
+                f"{first.flow.name}.{step.name}",
+                traceparent=first.run.traceparent,
+                attributes={"yipan.flow": first.flow.name, "yipan.step": step.name, "yipan.runs": len(group)},
+                links=(claim.run.traceparent for claim in group[1:]),
+            ),
+            self._database.unit() as uow,
+        ):
+            results = step.call([claim.run for claim in group], uow)
+            built = [
+                self._spread(moves.after(claim, result, started_at, self._lane_of), len(group))
+                for claim, result in zip(group, results, strict=True)
+            ]
+            cancels = moves.commit(uow, built, self._lease_s)
+        return [(move, cancels[move.claim.run.id]) for move in built]
+
+    def _spread(self, move: Move, size: int) -> Move:
+        """After the last batch step of a row, let every worker have a part of the runs."""
+        if size == 1 or move.state != "running" or isinstance(move.claim.flow.steps[move.position], BatchStep):
+            return move
+        return replace(move, state="ready", attempt=0)
+
+    def _failed(self, group: Sequence[Claim], error: Exception, started_at: datetime) -> Committed:
+        built = [failures.move_for(claim, claim.step, error, started_at, self._lane_of) for claim in group]
+        with self._database.unit() as uow:
+            cancels = moves.commit(uow, built, self._lease_s)
+        return [(move, cancels[move.claim.run.id]) for move in built]
+
+
+def _joins(claim: Claim) -> bool:
+    return (
+        isinstance(claim.step, BatchStep)
+        and not claim.undoing
+        and claim.run.attempt == 1
+        and not claim.cancel_requested
+    )
+
+
+def _parts(group: list[Claim]) -> list[list[Claim]]:
+    step = group[0].step
+    assert isinstance(step, BatchStep)
+    return [group[start : start + step.size] for start in range(0, len(group), step.size)]

@@ -1,0 +1,1 @@
+"""What tests of the hub and of third-party connectors share."""

@@ -1,0 +1,136 @@
+"""``yipan demo``: start the estate, fill it, sell for a day with faults on, then compare the books.
+
+The exit code is 0 only if every system's books agree with the hub, record by record.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import httpx
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from canonical_model.errors import TransientError
+from flows.ingest.pull import pull
+from flows.runtime.settings import get_settings
+from hub_api.cli.output import progress
+from hub_api.demo import report
+from hub_api.demo.books import Comparison, compare_books, read_orders
+from hub_api.demo.estate import FAULTS, DemoEstate, running_estate
+from hub_api.demo.retailer import Wish, wishes
+from hub_api.demo.sales import Sent, cancel_some, release_credit, send_orders
+from hub_api.demo.supply import supply_tasks
+
+QUIET_S: Final = 1.0
+DRAIN_TIMEOUT_S: Final = 240.0
+POLL_S: Final = 0.25
+
+
+def run_demo(*, orders: int, seed: int, as_json: bool) -> int:
+    """The whole day; the exit code: 0 if the books agree, 1 if not."""
+    started = time.monotonic()
+    with progress(as_json=as_json) as bar:
+        starting = bar.add_task("starting PostgreSQL, hub, POS, WMS, SAP", total=1)
+        with running_estate(get_settings().data_dir / "demo", seed, faults=FAULTS) as estate:
+            bar.advance(starting)
+            _supply(bar, estate, seed)
+            day = wishes(seed, orders)
+            sent = _sell(bar, estate, day)
+            _drain(bar, estate, "seeing every parcel through")
+            parked = report.parked_runs(estate)
+            release_credit(estate, parked)
+            _drain(bar, estate, "seeing the released orders through")
+            found = read_orders(estate)
+            comparisons = _compare(bar, lambda: list(compare_books(estate, day, found)))
+            document: dict[str, Any] = {
+                "incoming": report.incoming(estate),
+                "quarantine": report.quarantined(estate),
+                "orders": report.outcomes(found, parked),
+                "repeats": {"answered_alike": sent.repeated, "refused": sent.refused_repeats},
+                "cancel_asked": len(sent.cancel_asked),
+                "books": [
+                    {"books": c.title, "records": c.compared, "differences": list(c.differences)} for c in comparisons
+                ],
+                "agree": not any(c.differences for c in comparisons),
+            }
+            story = report.longest_story(estate, found)
+    document["seconds"] = round(time.monotonic() - started, 1)
+    if as_json:
+        typer.echo(orjson.dumps(document, default=str, option=orjson.OPT_INDENT_2).decode())
+    else:
+        console = Console()
+        report.print_report(
+            console,
+            received=document["incoming"],
+            causes=document["quarantine"],
+            ended=document["orders"],
+            parked=parked,
+            story=story,
+            comparisons=comparisons,
+        )
+        verdict = "the books agree" if document["agree"] else "the books do not agree"
+        console.print(f"\n{len(found)} orders, {document['seconds']} s: [bold]{verdict}[/bold]")
+    return 0 if document["agree"] else 1
+
+
+def _supply(bar: Progress, estate: DemoEstate, seed: int) -> None:
+    tasks = list(supply_tasks(estate, seed))
+    line = bar.add_task("filling the systems", total=len(tasks) + 1)
+    for words, task in tasks:
+        bar.update(line, description=words)
+        task()
+        _drain(bar, estate, None)
+        bar.advance(line)
+    pull(estate.hub, "sap", "stock")
+    _drain(bar, estate, None)
+    bar.update(line, description="the systems are filled", advance=1)
+
+
+def _sell(bar: Progress, estate: DemoEstate, day: Sequence[Wish]) -> Sent:
+    line = bar.add_task("a day of orders, with faults on", total=len(day))
+    sent = send_orders(estate, day, lambda: bar.advance(line))
+    cancel_some(estate, day, sent)
+    return sent
+
+
+def _compare(bar: Progress, compare: Callable[[], list[Comparison]]) -> list[Comparison]:
+    line = bar.add_task("reading everybody's books", total=1)
+    comparisons = compare()
+    bar.advance(line)
+    return comparisons
+
+
+def _drain(bar: Progress, estate: DemoEstate, words: str | None) -> None:
+    """Wait until no simulator has anything to push and no run has anything to do; parked runs wait for a person."""
+    line = bar.add_task(words, total=None) if words else None
+    deadline = time.monotonic() + DRAIN_TIMEOUT_S
+    quiet_since: float | None = None
+    while time.monotonic() < deadline:
+        if _busy(estate):
+            quiet_since = None
+        elif quiet_since is None:
+            quiet_since = time.monotonic()
+        elif words is None or time.monotonic() - quiet_since >= QUIET_S:
+            if line is not None:
+                bar.update(line, total=1, completed=1)
+            return
+        time.sleep(POLL_S if words else 0.05)
+    raise TransientError(
+        f"after {DRAIN_TIMEOUT_S:.0f} s there is still work to do; look at `yipan run list` and {estate.folder}/hub.log"
+    )
+
+
+def _busy(estate: DemoEstate) -> bool:
+    for simulator in estate.simulators:
+        state = httpx.get(f"{simulator.url}/_outgoing", timeout=30, trust_env=False).json()
+        if state["pending"]:
+            return True
+    (row,) = estate.hub.database.run(
+        "SELECT count(*) AS n FROM flow_run AS run WHERE state IN ('ready', 'running')"
+        " OR (state = 'waiting' AND flow <> 'ingest.refeed' AND NOT EXISTS (SELECT FROM flow_run AS child"
+        " WHERE child.parent_id = run.id AND child.state = 'parked'))"
+    )
+    return bool(row["n"])

@@ -1,0 +1,252 @@
+"""The demo's own estate: a folder of its own, simulators as processes, a hub as a process, keys and secrets."""
+
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+
+from canonical_model.errors import ConfigurationError
+from connectors.kit.faults import Fault
+from connectors.kit.process import SimulatorProcess
+from flows.runtime import embedded
+from flows.runtime.bootstrap import Hub, build
+from flows.runtime.settings import Settings
+from hub_api.auth import create_key
+from hub_api.demo.retailer import BRAND, LIVE_ROOM, MINI_PROGRAM, OWNER
+
+FAULTS: Final = {
+    "delay": 0.03,
+    "error500": 0.03,
+    "drop_answer": 0.04,
+    "duplicate": 0.04,
+    "malformed": 0.02,
+    "lacking": 0.03,
+    "partial": 0.05,
+    "no_stock": 0.02,
+}
+STOP_TIMEOUT_S: Final = 40.0
+SAP_USER: Final = "YIPAN"
+
+_ESTATE: Final = """\
+owner = "{owner}"
+brand = "{brand}"
+erp = "sap"
+
+[systems.hub]
+connector = "hub"
+
+[systems.{mini}]
+connector = "hub"
+
+[systems.{live}]
+connector = "hub"
+
+[systems.pos]
+connector = "pos"
+settings = {{ base_url = "{pos}" }}
+secrets = {{ access_token = "file:{folder}/pos_token" }}
+
+[systems.wms]
+connector = "wms"
+settings = {{ base_url = "{wms}", customer_id = "{owner}" }}
+secrets = {{ app_secret = "file:{folder}/wms_secret" }}
+
+[systems.sap]
+connector = "sap"
+settings = {{ base_url = "{sap}", client = "100", user = "{user}", sales_area = "1010/10/00" }}
+secrets = {{ password = "file:{folder}/sap_password" }}
+
+[[authority]]
+kind = "warehouse"
+system = "wms"
+fulfilled_by = "wms"
+
+[[authority]]
+kind = "store"
+system = "pos"
+"""
+
+
+class HubProcess:
+    """``yipan serve`` on the loopback; its log is ``hub.log``. After ``kill`` a ``start`` opens the same port.
+
+    ``command`` begins with ``env`` and the hub's settings; without ``work`` runs are carried on elsewhere.
+    """
+
+    def __init__(self, folder: Path, command: Sequence[str], port: int, *, work: bool) -> None:
+        self._log = folder / "hub.log"
+        self._command = [*command, "-m", "hub_api", "serve", "--json", "--port", str(port)]
+        if not work:
+            self._command.append("--no-work")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start and wait until its doors are open. ConfigurationError if it ends at once."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=log)
+        assert self._process.stdout is not None
+        if not self._process.stdout.readline():
+            self._end()
+            raise ConfigurationError(f"the hub did not start; its reason is in {self._log}")
+        return self
+
+    def kill(self) -> None:
+        """End it as ``kill -9`` does: what it had in hand is left as it is."""
+        if self._process is not None:
+            self._process.kill()
+            self._end()
+
+    def stop(self) -> None:
+        """Ask it to finish what it has in hand; kill it if it does not."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+            self._end()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _end(self) -> None:
+        assert self._process is not None
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._process = None
+
+
+@dataclass(frozen=True, slots=True)
+class DemoEstate:
+    """Everything is up. ``hub`` looks into the same database as the hub process at ``url``.
+
+    ``command`` is Python with the hub's settings, to which ``-m hub_api worker`` and the like may be added.
+    """
+
+    folder: Path
+    url: str
+    command: tuple[str, ...]
+    hub: Hub
+    server: HubProcess
+    pos: SimulatorProcess
+    wms: SimulatorProcess
+    sap: SimulatorProcess
+    operator_key: str
+    channel_keys: dict[str, str]
+
+    @property
+    def simulators(self) -> tuple[SimulatorProcess, ...]:
+        """All of them."""
+        return (self.pos, self.wms, self.sap)
+
+    def client(self, key: str) -> httpx.Client:
+        """A client of the hub's API that shows ``key``."""
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False)
+
+
+@contextmanager
+def running_estate(
+    folder: Path,
+    seed: int,
+    *,
+    faults: Mapping[str, float],
+    settings: Mapping[str, str] | None = None,
+    work: bool = True,
+) -> Iterator[DemoEstate]:
+    """A fresh estate in ``folder``, in place of an earlier one's. Its PostgreSQL goes on running.
+
+    ``faults`` are rates by kind, for every simulator; kinds that only a warehouse knows are for the WMS alone.
+    ``settings`` of the hub processes go by their names in the environment; without ``work`` nothing carries runs on.
+    """
+    folder = folder.resolve()
+    _clear(folder)
+    passwords = {name: _secret(folder, name) for name in ("pos_token", "wms_secret", "sap_password")}
+    own = Settings(data_dir=folder, estate=folder / "estate.toml")
+    ports = {name: _free_port() for name in ("hub", "pos", "wms", "sap")}
+    urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    own.estate.write_text(
+        _ESTATE.format(
+            owner=OWNER, brand=BRAND, mini=MINI_PROGRAM, live=LIVE_ROOM, folder=folder, user=SAP_USER, **urls
+        ),
+        encoding="utf-8",
+    )
+    with ExitStack() as stack:
+        hub = stack.enter_context(build(own))
+        keys = {name: _key(hub, name, [f"ingest:{name}"]) for name in ("pos", "sap")}
+        channels = {
+            name: _key(hub, name, ["orders:write", "orders:read", "stock:read", f"channel:{name}"])
+            for name in (MINI_PROGRAM, LIVE_ROOM)
+        }
+        operator_key = _key(hub, "operator", ["*"])
+        simulators = {}
+        for name, simulator in _simulators(folder, urls["hub"], seed, faults, passwords, keys).items():
+            simulator.port = ports[name]
+            simulators[name] = stack.enter_context(simulator)
+        given = {"YIPAN_DATA_DIR": folder, "YIPAN_ESTATE": own.estate, "YIPAN_SWEEP_S": "0.5", **(settings or {})}
+        command = ("env", *(f"{name}={value}" for name, value in given.items()), sys.executable)
+        server = stack.enter_context(HubProcess(folder, command, ports["hub"], work=work))
+        yield DemoEstate(
+            folder, urls["hub"], command, hub, server, **simulators, operator_key=operator_key, channel_keys=channels
+        )
+
+
+def _clear(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for child in folder.iterdir():
+        if child.name != "postgres":
+            shutil.rmtree(child) if child.is_dir() else child.unlink()
+    embedded.drop(folder / "postgres")
+
+
+def _secret(folder: Path, name: str) -> str:
+    path = folder / name
+    path.touch(mode=0o600)
+    path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
+    return path.read_text(encoding="utf-8")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _simulators(
+    folder: Path,
+    url: str,
+    seed: int,
+    faults: Mapping[str, float],
+    passwords: Mapping[str, str],
+    keys: Mapping[str, str],
+) -> dict[str, SimulatorProcess]:
+    on_any_wire = {kind: rate for kind, rate in faults.items() if kind in set(Fault)}
+    own: dict[str, tuple[Mapping[str, float], dict[str, str]]] = {
+        "pos": (on_any_wire, {"access_token": passwords["pos_token"]}),
+        "wms": (faults, {"app_secret": passwords["wms_secret"], "customer_id": OWNER}),
+        "sap": (on_any_wire, {"user": SAP_USER, "password": passwords["sap_password"]}),
+    }
+    return {
+        name: SimulatorProcess(
+            name, folder / f"{name}.db", hub=url, key=keys.get(name, ""), seed=seed, faults=rates, settings=settings
+        )
+        for name, (rates, settings) in own.items()
+    }
+
+
+def _key(hub: Hub, name: str, scopes: list[str]) -> str:
+    return create_key(hub.database, owner=OWNER, brand=BRAND, name=name, scopes=scopes)

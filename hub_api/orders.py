@@ -1,0 +1,75 @@
+"""Orders as a channel or operator reads them: lines, parcels, the receiver masked; and the wish to cancel one."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from canonical_model.errors import NotFoundError
+from canonical_model.store import orders
+from flows.runtime.bootstrap import Hub
+from flows.runtime.database import UnitOfWork
+from flows.runtime.flow import Start
+from flows.runtime.runs import start_runs
+from flows.runtime.sealing import Sealed
+from hub_api.auth import Access
+from hub_api.masking import mask
+
+CANCEL_FLOW: Final = "one_stock.cancel_order"
+MAX_EVENTS: Final = 500
+KEPT_INSIDE: Final = frozenset({"receiver_sealed", "receiver_key_id", "receiver_token", "body", "lat", "lon"})
+
+
+def read_order(uow: UnitOfWork, access: Access, order_id: int) -> dict[str, Any]:
+    """One order with lines, parcels, events, the receiver masked. NotFoundError outside the caller's channel."""
+    row = orders.get_order(uow.connection, access.owner, access.brand, order_id)
+    if access.channel not in (None, row["channel"]):
+        raise NotFoundError(f"there is no order with the id {order_id}", code="order.unknown")
+    body, events = (
+        row["body"],
+        orders.list_events(uow.connection, owner=access.owner, brand=access.brand, order_id=order_id, limit=MAX_EVENTS),
+    )
+    receiver = {**(body.get("receiver") or {}), **_masked_receiver(uow, row)}
+    return {**summary(row), "body": {**body, "receiver": receiver or None}, "events": events}
+
+
+def summary(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of orders without what stays inside."""
+    return {name: value for name, value in row.items() if name not in KEPT_INSIDE}
+
+
+def find_order_id(uow: UnitOfWork, access: Access, channel: str, order_no: str) -> int:
+    """The id of a channel's order. NotFoundError if there is none, or it is another channel's than the caller's."""
+    order_id = None
+    if access.channel in (None, channel):
+        order_id = orders.find_order_id(uow.connection, access.owner, access.brand, channel, order_no)
+    if order_id is None:
+        raise NotFoundError(f"{channel} has no order {order_no!r}", code="order.unknown")
+    return order_id
+
+
+def ask_to_cancel(hub: Hub, access: Access, order_id: int) -> dict[str, Any]:
+    """Start the order's cancellation, once however often it is asked for: ``{"order_id", "run_id"}``."""
+    with hub.database.unit() as uow:
+        read_order(uow, access, order_id)
+        start = Start(
+            flow=CANCEL_FLOW,
+            owner=access.owner,
+            brand=access.brand,
+            key=str(order_id),
+            input={"order_id": order_id},
+        )
+        (started,) = start_runs(uow, [start])
+        uow.commit()
+    return {"order_id": order_id, "run_id": started.run_id}
+
+
+def _masked_receiver(uow: UnitOfWork, row: Mapping[str, Any]) -> dict[str, Any]:
+    if row["receiver_sealed"] is None:
+        return {}
+    (plain,) = uow.services.vault.open_many(uow.connection, [Sealed(row["receiver_key_id"], row["receiver_sealed"])])
+    if plain is None:
+        return {"erased": True}
+    return {
+        name: value if name in ("region_code", "point") else mask(value) for name, value in orjson.loads(plain).items()
+    }

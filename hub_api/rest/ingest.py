@@ -1,0 +1,72 @@
+"""``/v1/ingest``: where systems push. Stored before answered, whatever happens next."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from canonical_model.errors import HubError, RejectedError
+from canonical_model.ports import Connector, Door, PushRequest
+from flows.runtime.bootstrap import Hub
+from hub_api.rest import intake
+from hub_api.rest.dependencies import HubOf, get_access, refuse_unknown_query
+from hub_api.rest.problems import RETRY_AFTER_S
+
+router = APIRouter(tags=["ingest"])
+
+_log = logging.getLogger(__name__)
+
+ACCEPTED: Final = "accepted"
+MEDIA_TYPES: Final = ("application/json", "application/x-ndjson", "text/csv", "application/xml")
+
+Wait = Annotated[bool, Query(description="Answer when the records are applied, with a result for each.")]
+IdempotencyKey = Annotated[str | None, Header(description="The same on every try of the same message.")]
+
+
+@router.post(
+    "/v1/ingest/{system}/{stream}",
+    status_code=202,
+    openapi_extra={"requestBody": {"required": True, "content": {kind: {"schema": {}} for kind in MEDIA_TYPES}}},
+)
+async def ingest(
+    hub: HubOf, request: Request, system: str, stream: str, wait: Wait = False, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Push records of one stream. Scope ``ingest:{system}``; a system that signs its pushes needs no key."""
+    connector = hub.estate.connectors.get(system)
+    if connector is not None and connector.door is not None:
+        return await _signed(hub, request, connector, connector.door, stream)
+    refuse_unknown_query(request)
+    access = await run_sync(get_access, hub, request)
+    access.require("ingest", system)
+    intake.check_brand(hub, access, system)
+    received = await intake.take(
+        hub, request, system=system, stream=stream, body=await request.body(), idempotency_key=idempotency_key
+    )
+    return await intake.answer(hub, received, wait=wait)
+
+
+async def _signed(hub: Hub, request: Request, connector: Connector, door: Door, stream: str) -> Response:
+    """Let the connector verify the push and word the answer, also when it is no."""
+    system, body = connector.config.name, await request.body()
+    push = PushRequest(stream, dict(request.query_params), dict(request.headers), body, datetime.now(UTC))
+    try:
+        door.verify(push)
+        # A header is not signed: the key of a signed push is the document's own number or its fingerprint.
+        received = await intake.take(hub, request, system=system, stream=stream, body=body, idempotency_key=None)
+    except HubError as error:
+        _log.warning("%s/%.80r was turned away: %.300r", system, stream, error.detail)
+        return _worded(door, error)
+    reply = door.reply(accepted=True, code=ACCEPTED, detail=received.message_id)
+    return Response(reply.body, 200, media_type=reply.media_type)
+
+
+def _worded(door: Door, error: HubError) -> Response:
+    """A refusal is answered with 200 in the protocol's own words; what may go better later, with 503."""
+    reply = door.reply(accepted=False, code=error.code, detail=error.detail)
+    if isinstance(error, RejectedError):
+        return Response(reply.body, 200, media_type=reply.media_type)
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Response(reply.body, 503, headers=headers, media_type=reply.media_type)

@@ -1,0 +1,97 @@
+"""From a pushed body to an answer: stored first, then, if the sender wants to wait, carried out and reported."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import anyio
+import orjson
+from anyio.to_thread import run_sync
+from opentelemetry import trace
+from starlette.requests import Request
+from starlette.responses import Response
+
+from canonical_model.errors import AccessError
+from flows.ingest.messages import get_message
+from flows.runtime import telemetry
+from flows.runtime.bootstrap import Hub
+from flows.runtime.inbox import Incoming, Received, receive
+from hub_api.auth import Access
+from hub_api.rest.problems import problem
+from hub_api.results import read_results
+
+JSON: Final = "application/json"
+POLL_S: Final = 0.05
+IN_WORK: Final = "received"
+
+
+async def take(
+    hub: Hub, request: Request, *, system: str, stream: str, body: bytes, idempotency_key: str | None
+) -> Received:
+    """Store the body as a message; it is durable when this returns. Raises what ``inbox.receive`` raises."""
+    incoming = Incoming(
+        system=system,
+        stream=stream,
+        body=body,
+        media_type=request.headers.get("content-type", JSON),
+        received_at=datetime.now(UTC),
+        idempotency_key=idempotency_key,
+        traceparent=telemetry.current_traceparent(),
+    )
+    received = await run_sync(_store, hub, incoming)
+    names = {"yipan.system": system, "yipan.stream": stream, "yipan.message": received.message_id}
+    trace.get_current_span().set_attributes({**names, "yipan.replayed": not received.new})
+    return received
+
+
+def check_brand(hub: Hub, access: Access, system: str) -> None:
+    """Returns if ``system`` is connected for the caller's brand. Raises NotFoundError, AccessError."""
+    config = hub.estate.connector(system).config
+    if (config.owner, config.brand) != (access.owner, access.brand):
+        raise AccessError(f"{system} belongs to another brand than this key", code="access.brand")
+
+
+async def answer(hub: Hub, received: Received, *, wait: bool) -> Response:
+    """202 with the message's id and counts so far; with ``wait`` 200 and a result for each record.
+
+    A document that could not be read as a whole is 422, with every issue. The wait is bounded by the setting
+    ``wait_s``; after it the answer is 202, and the records are applied all the same.
+    """
+    document = await _carried_out(hub, received) if wait else received.answer
+    headers = {"Location": f"/v1/messages/{received.message_id}"}
+    if not received.new:
+        headers["Idempotency-Replayed"] = "true"
+    if wait and document["state"] == "unreadable":
+        (whole,) = document["results"]
+        detail = f"the document cannot be read; message {received.message_id} keeps it"
+        code = whole["issues"][0]["code"]
+        return problem(422, "record", code, detail, errors=whole["issues"], headers=headers, **_named(document))
+    status = 200 if wait and document["state"] != IN_WORK else 202
+    return Response(orjson.dumps(document), status, headers=headers, media_type=JSON)
+
+
+def _store(hub: Hub, incoming: Incoming) -> Received:
+    with hub.database.unit() as uow:
+        received = receive(uow, incoming)
+        uow.commit()
+    return received
+
+
+async def _carried_out(hub: Hub, received: Received) -> dict[str, Any]:
+    """Carry the message's run on here, or wait while a worker does."""
+    deadline = anyio.current_time() + hub.settings.wait_s
+    with anyio.move_on_after(hub.settings.wait_s):
+        await run_sync(hub.runner.run_now, received.run_id, abandon_on_cancel=True)
+    while True:
+        document = await run_sync(_results, hub, received.message_id)
+        if document["state"] != IN_WORK or anyio.current_time() >= deadline:
+            return document
+        await anyio.sleep(POLL_S)
+
+
+def _results(hub: Hub, message_id: str) -> dict[str, Any]:
+    with hub.database.unit() as uow:
+        return read_results(uow, get_message(uow.connection, message_id))
+
+
+def _named(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: document[name] for name in ("message_id", "state")}

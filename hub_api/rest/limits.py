@@ -1,0 +1,122 @@
+"""What a request body may be: not compressed, not over its limit, not slower than the deadline.
+
+A limit is checked against the declared length first and against the bytes that really come.
+"""
+
+import asyncio
+import time
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from canonical_model.errors import HubError, LimitError, RejectedError, TransientError
+from hub_api.rest.problems import answer
+
+COMMAND_BYTES: Final = 64 * 1024
+BODY_DEADLINE_S: Final = 60.0
+BULK_PATHS: Final = ("/v1/ingest/", "/v1/orders")
+BODIES_AT_ONCE: Final = 16
+
+
+class BodyLimits:
+    """ASGI middleware: ``bulk_bytes`` for the paths that take records, COMMAND_BYTES for every other.
+
+    All bodies in hand together stay within BODIES_AT_ONCE full ones; beyond that the sender is asked to come again.
+    """
+
+    def __init__(self, app: ASGIApp, bulk_bytes: int, deadline_s: float = BODY_DEADLINE_S) -> None:
+        self.app = app
+        self.bulk_bytes = bulk_bytes
+        self.deadline_s = deadline_s
+        self.room = _Room(BODIES_AT_ONCE * bulk_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        max_bytes = self.bulk_bytes if scope["path"].startswith(BULK_PATHS) else COMMAND_BYTES
+        body = _Body(receive, send, max_bytes, self.deadline_s, self.room)
+        refusal = _refusal_of_headers(Headers(scope=scope), max_bytes)
+        if refusal is None:
+            try:
+                await self.app(scope, body.receive, body.send)
+                return
+            except _RefusedError as error:
+                refusal = error.refusal
+            finally:
+                self.room.give_back(body.taken_bytes)
+        if not body.answering:
+            await answer(refusal)(scope, receive, send)
+
+
+class _RefusedError(BaseException):
+    """Travels past the application's own handlers up to the middleware."""
+
+    def __init__(self, refusal: HubError) -> None:
+        super().__init__(refusal.detail)
+        self.refusal = refusal
+
+
+class _Room:
+    """What all bodies in hand may take together; used from the event loop only."""
+
+    def __init__(self, free_bytes: int) -> None:
+        self._free_bytes = free_bytes
+
+    def take(self, size: int) -> None:
+        if size > self._free_bytes:
+            raise _RefusedError(TransientError("too many bodies at once; send this one again later", code="body.room"))
+        self._free_bytes -= size
+
+    def give_back(self, size: int) -> None:
+        self._free_bytes += size
+
+
+class _Body:
+    """One request's body, counted and timed while it arrives."""
+
+    def __init__(self, receive: Receive, send: Send, max_bytes: int, deadline_s: float, room: _Room) -> None:
+        self.answering = False
+        self.taken_bytes = 0
+        self._receive, self._send = receive, send
+        self._max_bytes, self._room = max_bytes, room
+        self._deadline: float | None = time.monotonic() + deadline_s
+
+    async def receive(self) -> Message:
+        if self._deadline is None:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(max(self._deadline - time.monotonic(), 0)):
+                message = await self._receive()
+        except TimeoutError:
+            detail = "the body came too slowly; send smaller batches or use a faster line"
+            raise _RefusedError(LimitError(detail, code="body.slow")) from None
+        size = len(message.get("body", b""))
+        if self.taken_bytes + size > self._max_bytes:
+            raise _RefusedError(over_limit(self._max_bytes))
+        self._room.take(size)
+        self.taken_bytes += size
+        if not message.get("more_body", False):
+            self._deadline = None
+        return message
+
+    async def send(self, message: Message) -> None:
+        self.answering = True
+        await self._send(message)
+
+
+def over_limit(max_bytes: int) -> LimitError:
+    """The refusal of a body that is too long."""
+    return LimitError(f"the body is over {max_bytes} bytes; send smaller batches", code="body.limit")
+
+
+def _refusal_of_headers(headers: Headers, max_bytes: int) -> HubError | None:
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        detail = f"Content-Encoding {encoding!r} is not taken; send the body as it is"
+        return RejectedError(detail, code="body.encoding")
+    length = headers.get("content-length", "0")
+    if length.isdecimal() and int(length[:20]) > max_bytes:
+        return over_limit(max_bytes)
+    return None

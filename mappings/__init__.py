@@ -1,0 +1,1 @@
+"""How the words of an outside system become ours, and back."""

@@ -1,0 +1,1 @@
+"""Between the words that channels send us and ours."""

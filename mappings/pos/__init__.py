@@ -1,0 +1,1 @@
+"""What the tills say, in our words, and back."""

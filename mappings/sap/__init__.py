@@ -1,0 +1,1 @@
+"""Between SAP's words and ours."""

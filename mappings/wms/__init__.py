@@ -1,0 +1,1 @@
+"""What the WMS says, in our words, and back."""

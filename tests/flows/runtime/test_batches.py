@@ -1,0 +1,159 @@
+"""Batch steps: many runs in one transaction; one that fails is alone with its failure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from canonical_model.errors import RejectedError, TransientError
+from flows.runtime.database import UnitOfWork
+from flows.runtime.flow import Finish, Flow, OnReject, Park, Run, batch_step, step
+from tests.flows.runtime.conftest import World, note
+
+KEYS = [str(n) for n in range(40)]
+
+
+def _noting(name: str, sizes: list[int] | None = None, **options: Any) -> Any:
+    @batch_step(name=name, **options)
+    def call(runs: Sequence[Run], uow: UnitOfWork) -> Sequence[Any]:
+        if sizes is not None:
+            sizes.append(len(runs))
+        for run in runs:
+            note(run, uow, name)
+        return [run.business_key for run in runs]
+
+    return call
+
+
+@pytest.mark.every_postgres
+def test_a_chain_of_batch_steps_carries_all_runs_together(world: World) -> None:
+    sizes: list[int] = []
+    flow = Flow("test.batch", 1, (_noting("a", sizes), _noting("b", sizes)))
+    runner = world.runner(flow)
+    world.start(flow, *KEYS)
+    assert runner.work("local") == 2 * len(KEYS)
+    assert sizes == [40, 40]
+    assert all(world.run(key)["results"] == {"a": key, "b": key} for key in KEYS)
+
+
+def test_a_batch_is_no_larger_than_the_step_allows(world: World) -> None:
+    sizes: list[int] = []
+    flow = Flow("test.batch", 1, (_noting("a", sizes, size=16),))
+    runner = world.runner(flow)
+    world.start(flow, *KEYS)
+    runner.work("local")
+    assert sorted(sizes, reverse=True) == [16, 16, 8]
+
+
+def test_a_failing_run_is_isolated_and_the_others_commit(world: World) -> None:
+    calls: list[int] = []
+
+    @batch_step(attempts=2)
+    def picky(runs: Sequence[Run], uow: UnitOfWork) -> Sequence[Any]:
+        calls.append(len(runs))
+        for run in runs:
+            note(run, uow, "picky")
+            if run.business_key == "13":
+                raise ValueError("unlucky")
+        return [1] * len(runs)
+
+    flow = Flow("test.picky", 1, (picky,))
+    runner = world.runner(flow)
+    world.start(flow, *KEYS)
+    runner.work("local")
+    assert {world.state(key) for key in KEYS if key != "13"} == {"done"}
+    assert all(world.deeds(key) == ["picky"] for key in KEYS if key != "13")
+    assert (world.state("13"), world.deeds("13")) == ("ready", [])
+    calls.clear()
+    world.start(flow, "late")
+    world.finish(runner)
+    assert (world.state("13"), world.state("late")) == ("parked", "done")
+    assert 1 in calls
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(TransientError("away"), "ready"), (RejectedError("no"), "undone")],
+)
+def test_the_isolated_run_is_treated_by_its_error(world: World, error: Exception, state: str) -> None:
+    @batch_step(on_reject=OnReject.UNDO)
+    def picky(runs: Sequence[Run], uow: UnitOfWork) -> Sequence[Any]:
+        if any(run.business_key == "7" for run in runs):
+            raise error
+        return [1] * len(runs)
+
+    flow = Flow("test.picky", 1, (picky,))
+    runner = world.runner(flow)
+    world.start(flow, *KEYS)
+    runner.work("local")
+    assert world.state("7") == state
+    assert {world.state(key) for key in KEYS if key != "7"} == {"done"}
+
+
+def test_directives_are_each_runs_own(world: World) -> None:
+    @batch_step()
+    def sort(runs: Sequence[Run], uow: UnitOfWork) -> Sequence[Any]:
+        odd = {"0": Park("asked", "say yes"), "1": Finish("early")}
+        return [odd.get(run.business_key, "ok") for run in runs]
+
+    flow = Flow("test.sort", 1, (sort, _noting("b")))
+    runner = world.runner(flow)
+    world.start(flow, *KEYS)
+    world.finish(runner)
+    assert (world.state("0"), world.run("1")["outcome"]) == ("parked", "early")
+    assert all(world.deeds(key) == ["b"] for key in KEYS[2:])
+
+
+def test_after_the_last_batch_step_the_runs_are_shared_out(world: World) -> None:
+    single = step(name="single")(lambda run, uow: note(run, uow, "single"))
+    flow = Flow("test.mixed", 1, (_noting("a"), single, _noting("c")))
+    runner = world.runner(flow)
+    world.start(flow, *KEYS)
+    runner.work("local", limit=len(KEYS))
+    assert {world.run(key)["position"] for key in KEYS} == {1}
+    assert {world.state(key) for key in KEYS} == {"ready"}
+    world.finish(runner)
+    assert all(world.deeds(key) == ["a", "single", "c"] for key in KEYS)
+
+
+def test_a_run_whose_lease_is_lost_does_not_keep_the_others_from_their_step(world: World) -> None:
+    @batch_step()
+    def robbed(runs: Sequence[Run], uow: UnitOfWork) -> Sequence[Any]:
+        world.look.run("UPDATE flow_run SET fence = fence + 1 WHERE business_key = '3' AND fence = 1")
+        for run in runs:
+            note(run, uow, "robbed")
+        return [1] * len(runs)
+
+    flow = Flow("test.robbed", 1, (robbed,))
+    runner = world.runner(flow)
+    world.start(flow, *KEYS)
+    runner.work("local")
+    assert (world.state("3"), world.deeds("3")) == ("running", [])
+    assert all(world.deeds(key) == ["robbed"] for key in KEYS if key != "3")
+    assert {world.state(key) for key in KEYS if key != "3"} == {"done"}
+
+
+def test_a_batch_step_that_returns_too_little_is_a_bug_of_the_step(world: World) -> None:
+    short = batch_step(name="short", attempts=1)(lambda runs, uow: [1][: len(runs) - 1])
+    flow = Flow("test.short", 1, (short,))
+    runner = world.runner(flow)
+    world.start(flow, "1", "2")
+    world.finish(runner)
+    assert {world.state(key) for key in ("1", "2")} == {"parked"}
+
+
+def test_runs_of_several_flows_and_steps_do_not_mix(world: World) -> None:
+    seen: list[set[tuple[str, int]]] = []
+
+    def look(runs: Sequence[Run], uow: UnitOfWork) -> Sequence[Any]:
+        seen.append({(run.flow, len(run.results)) for run in runs})
+        return [1] * len(runs)
+
+    flows = [Flow(f"test.{name}", 1, (batch_step(name="a")(look), batch_step(name="b")(look))) for name in "xy"]
+    runner = world.runner(*flows)
+    for n in range(10):
+        for flow in flows:
+            world.start(flow, f"{flow.name} {n}")
+    world.finish(runner)
+    assert all(len(each) == 1 for each in seen)
+    assert world.look.run("SELECT count(*) AS n FROM flow_run WHERE state = 'done'")[0]["n"] == 20

@@ -1,0 +1,65 @@
+"""Masks keep a value recognisable to who knows it, and useless to who does not."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub_api.masking import MASK, mask, mask_fields
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [
+        ("13812345678", "138••••5678"),
+        ("陈小一", "陈••"),
+        ("陈", "•"),
+        ("文三路 1 号", "文•••••号"),
+        (13812345678, "138••••5678"),
+        (None, None),
+        (True, True),
+        (["13812345678"], ["138••••5678"]),
+        ({"name": "陈小一"}, {"name": "陈••"}),
+        ("", ""),
+    ],
+)
+def test_values_are_masked(value: object, masked: object) -> None:
+    assert mask(value) == masked
+
+
+@given(st.text(min_size=1))
+def test_at_least_a_third_of_a_text_is_hidden_and_its_length_kept(text: str) -> None:
+    masked = mask(text)
+    assert len(masked) == len(text)
+    assert masked.count(MASK) * 3 >= len(text)
+
+
+def test_fields_are_masked_where_their_paths_lead() -> None:
+    record: dict[str, Any] = {
+        "a": {"name": "陈小一", "city": "杭州"},
+        "list": [{"phone": "13812345678", "n": 1}],
+        "n": 2,
+    }
+    assert mask_fields(record, ["a.name", "list[].phone", "not.there"]) == {
+        "a": {"name": "陈••", "city": "杭州"},
+        "list": [{"phone": "138••••5678", "n": 1}],
+        "n": 2,
+    }
+    assert record["a"]["name"] == "陈小一"
+
+
+def test_a_path_that_cannot_be_followed_hides_too_much_rather_than_too_little() -> None:
+    assert mask_fields({"a": {"b": "13812345678"}}, ["a.[b, c]"]) == {"a": {"b": "138••••5678"}}
+    assert mask_fields({"a": "13812345678"}, ["a.b"]) == {"a": "138••••5678"}
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_masking_never_fails_and_stays_json(record: object) -> None:
+    orjson.dumps(mask_fields(record, ["a.b", "a[].b"]), default=str)

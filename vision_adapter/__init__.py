@@ -1,0 +1,1 @@
+"""A mapping whose input is pixels. No network, no database."""
