@@ -3,6 +3,11 @@
 from alembic import context
 from sqlmodel import SQLModel
 
+import canonical_model.store.member_tables
+import canonical_model.store.transfer_tables
+import flows.runtime.people_tables
+import flows.runtime.revision_tables
+import flows.runtime.soap_tables
 import flows.runtime.tables  # noqa: F401
 from flows.runtime.migrations import engine
 

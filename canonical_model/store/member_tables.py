@@ -1,0 +1,1 @@
+"""Tables of members and points entries, as their sources tell them."""

@@ -1,0 +1,8 @@
+"""Transfers between places."""
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """Nothing yet."""

@@ -1,0 +1,1 @@
+"""Tables of people, their sessions, and the audit chain."""

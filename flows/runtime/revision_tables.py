@@ -1,0 +1,1 @@
+"""Tables of mappings corrected while running."""

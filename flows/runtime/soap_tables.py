@@ -1,0 +1,1 @@
+"""Tables of the SOAP door: accounts and used nonces."""
