@@ -1,15 +1,21 @@
 """Run by alembic, on the connection that ``migrated`` hands over, or on ``-x url=…`` of its command line."""
 
+from importlib import import_module
+
 from alembic import context
 from sqlmodel import SQLModel
 
-import canonical_model.store.member_tables
-import canonical_model.store.transfer_tables
-import flows.runtime.people_tables
-import flows.runtime.revision_tables
-import flows.runtime.soap_tables
-import flows.runtime.tables  # noqa: F401
 from flows.runtime.migrations import engine
+
+for tables in (
+    "canonical_model.store.member_tables",
+    "canonical_model.store.transfer_tables",
+    "flows.runtime.people_tables",
+    "flows.runtime.revision_tables",
+    "flows.runtime.soap_tables",
+    "flows.runtime.tables",
+):
+    import_module(tables)
 
 connection = context.config.attributes.get("connection")
 if connection is None:
