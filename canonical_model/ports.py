@@ -72,6 +72,7 @@ class StreamSpec(_Declared):
     ``personal`` lists the JMESPaths of personal fields; such streams are stored record by record, sealed. The first
     that has a value says who the record is about, so list what identifies a person (a mobile number) first.
     ``lists`` are XML element paths that repeat: always a list, also when there is one.
+    ``operation`` is the SOAP operation that feeds this stream (PushProducts …); one stream of a system an operation.
     """
 
     name: str
@@ -81,6 +82,7 @@ class StreamSpec(_Declared):
     key: str
     direction: Literal["push", "pull"] = "push"
     records: str = "@"
+    operation: Annotated[str, Field(pattern=r"^Push[A-Z][A-Za-z]{1,40}$")] | None = None
     message_key: str | None = None
     requires_message_key: bool = False
     contract: Contract = Contract.QUARANTINE
