@@ -55,6 +55,7 @@ class Wakes:
     def __init__(self, url: str | None, work: Callable[[str], None]) -> None:
         self.shared = url is not None
         self._broker = build(url)
+        self._broker.logger.addFilter(_is_news)
         self._actor = actor(self._broker, work)
         self._workers: list[dramatiq.Worker] = []
 
@@ -92,6 +93,11 @@ def actor(broker: dramatiq.Broker, work: Callable[[str], None]) -> dramatiq.Acto
     return dramatiq.Actor(
         work, broker=broker, actor_name="wake", queue_name=f"{QUEUE_PREFIX}wake", priority=0, options={}
     )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether to log it: dramatiq warns of a second worker on one broker, and each lane has its own on purpose."""
+    return "middleware of the same type twice" not in record.msg
 
 
 def _queue(lane: str) -> str:
