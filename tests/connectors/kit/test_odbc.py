@@ -7,7 +7,9 @@ import pytest
 from canonical_model.errors import ConfigurationError, RejectedError, TransientError
 from connectors.kit import odbc
 
-pyodbc = pytest.importorskip("pyodbc", reason="unixODBC is not installed; make setup as root installs it")
+pyodbc = pytest.importorskip(
+    "pyodbc", exc_type=ImportError, reason="unixODBC is not installed; make setup as root installs it"
+)
 
 
 @pytest.fixture
