@@ -21,6 +21,7 @@ class EntityName(StrEnum):
     STOCK = "stock"
     ORDER = "order"
     CONFIRMATION = "confirmation"
+    TRANSFER = "transfer"
     MEMBER = "member"
     POINTS = "points"
 

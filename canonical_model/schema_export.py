@@ -22,6 +22,7 @@ from canonical_model.schema_changes import breaking_changes
 from canonical_model.shelf import ShelfObservation
 from canonical_model.stock import StockFact
 from canonical_model.supplier import Supplier
+from canonical_model.transfer import Transfer
 
 FOLDER: Final = Path(__file__).parent / "schemas"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -31,6 +32,7 @@ ENTITIES: Final[tuple[type[Entity], ...]] = (
     StockFact,
     Order,
     Confirmation,
+    Transfer,
     Member,
     PointsEntry,
     ShelfObservation,

@@ -14,6 +14,7 @@ from canonical_model.points import PointsEntry
 from canonical_model.ports import EntityName
 from canonical_model.product import Product
 from canonical_model.stock import StockFact
+from canonical_model.transfer import Transfer
 from mappings.context import MapContext
 from mappings.table import Example
 
@@ -26,6 +27,7 @@ ENTITIES: Final[dict[EntityName, type[BaseModel]]] = {
     EntityName.STOCK: StockFact,
     EntityName.ORDER: Order,
     EntityName.CONFIRMATION: Confirmation,
+    EntityName.TRANSFER: Transfer,
     EntityName.MEMBER: Member,
     EntityName.POINTS: PointsEntry,
 }

@@ -18,6 +18,7 @@ from canonical_model.order import Confirmation, Order
 from canonical_model.ports import EntityName
 from canonical_model.product import Product
 from canonical_model.stock import FactKind, StockFact
+from canonical_model.transfer import Transfer
 
 ENTITIES: Final[Mapping[EntityName, type[Sourced]]] = {
     EntityName.PRODUCT: Product,
@@ -25,6 +26,7 @@ ENTITIES: Final[Mapping[EntityName, type[Sourced]]] = {
     EntityName.STOCK: StockFact,
     EntityName.ORDER: Order,
     EntityName.CONFIRMATION: Confirmation,
+    EntityName.TRANSFER: Transfer,
 }
 
 _WORDS: Final = {model: str(name) for name, model in ENTITIES.items()}

@@ -16,6 +16,7 @@ from flows.ingest.master_data import apply_locations, apply_products
 from flows.ingest.messages import head_of
 from flows.ingest.orders import apply_orders
 from flows.ingest.stock import apply_stock
+from flows.ingest.transfers import apply_transfers
 from flows.runtime import quarantine
 from flows.runtime.database import UnitOfWork
 from flows.runtime.inbox import read_body
@@ -29,6 +30,7 @@ APPLY: Final[Mapping[EntityName, Apply]] = {
     EntityName.STOCK: apply_stock,
     EntityName.ORDER: apply_orders,
     EntityName.CONFIRMATION: apply_confirmations,
+    EntityName.TRANSFER: apply_transfers,
 }
 
 
