@@ -12,6 +12,7 @@ from flows.runtime.database import UnitOfWork
 from flows.runtime.flow import Start
 from flows.runtime.runs import start_runs
 from flows.runtime.sealing import Sealed
+from hub_api import audit
 from hub_api.auth import Access
 from hub_api.masking import mask
 
@@ -49,7 +50,10 @@ def find_order_id(uow: UnitOfWork, access: Access, channel: str, order_no: str) 
 
 
 def ask_to_cancel(hub: Hub, access: Access, order_id: int) -> dict[str, Any]:
-    """Start the order's cancellation, once however often it is asked for: ``{"order_id", "run_id"}``."""
+    """Start the order's cancellation, once however often it is asked for: ``{"order_id", "run_id"}``.
+
+    A channel cancelling its own order is the day's business; anybody else's wish is audited.
+    """
     with hub.database.unit() as uow:
         read_order(uow, access, order_id)
         start = Start(
@@ -60,6 +64,8 @@ def ask_to_cancel(hub: Hub, access: Access, order_id: int) -> dict[str, Any]:
             input={"order_id": order_id},
         )
         (started,) = start_runs(uow, [start])
+        if access.channel is None:
+            audit.record(uow, access, "order.cancel", f"order:{order_id}", {"run": started.run_id})
         uow.commit()
     return {"order_id": order_id, "run_id": started.run_id}
 

@@ -23,6 +23,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from canonical_model.errors import ConfigurationError, NotFoundError
+from canonical_model.member import plain_mobile
 from flows.runtime.settings import resolve_secret
 
 KEY_BYTES: Final = 32
@@ -71,10 +72,18 @@ class Vault:
     def __init__(self, master_key: bytes) -> None:
         self._wrapper = AESGCM(_derive(master_key, b"yipan data keys"))
         self._token_key = _derive(master_key, b"yipan tokens")
+        self._signing_key = _derive(master_key, b"yipan signatures")
 
     def token(self, value: str) -> str:
-        """A keyed, one-way token: equal values give equal tokens, and only this master key gives them."""
-        return hmac.new(self._token_key, value.strip().encode(), sha256).hexdigest()
+        """A keyed, one-way token: equal values give equal tokens, and only this master key gives them.
+
+        A mobile number is the same value however it is written.
+        """
+        return hmac.new(self._token_key, plain_mobile(value).encode(), sha256).hexdigest()
+
+    def sign(self, text: str) -> str:
+        """A keyed signature of our own statement about our own records; never of a text that somebody sent."""
+        return hmac.new(self._signing_key, text.encode(), sha256).hexdigest()
 
     def check(self, connection: Connection[DictRow]) -> None:
         """ConfigurationError if this is not the master key that the database was first used with."""
@@ -141,6 +150,14 @@ class Vault:
             "UPDATE data_key SET wrapped = NULL, destroyed_at = clock_timestamp()"
             " WHERE subject_token = %s AND wrapped IS NOT NULL AND subject_token <> %s",
             (subject, _SENTINEL),
+        ).rowcount
+
+    def destroy_keys(self, connection: Connection[DictRow], key_ids: Sequence[int]) -> int:
+        """Erase every record sealed under those data keys; how many keys were destroyed."""
+        return connection.execute(
+            "UPDATE data_key SET wrapped = NULL, destroyed_at = clock_timestamp()"
+            " WHERE id = ANY(%s) AND wrapped IS NOT NULL AND subject_token IS DISTINCT FROM %s",
+            (list(key_ids), _SENTINEL),
         ).rowcount
 
     def _data_keys(self, connection: Connection[DictRow], ids: Sequence[int]) -> dict[int, bytes]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from flows.runtime.bootstrap import Hub, build
 from flows.runtime.settings import get_settings
+from hub_api.auth import Access, command_line
 from hub_api.cli.output import working
 
 
@@ -15,3 +16,8 @@ def opened_hub() -> Iterator[Hub]:
         hub = build(get_settings())
     with hub:
         yield hub
+
+
+def operator(hub: Hub, brand: str | None = None) -> Access:
+    """Whoever runs this command, in the given brand or the estate's own."""
+    return command_line(hub.estate.owner, brand or hub.estate.brand)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from hub_api import messages, repair
-from hub_api.cli.hub import opened_hub
+from hub_api.cli.hub import opened_hub, operator
 from hub_api.cli.output import AsJson, show, show_rows, working
 from hub_api.messages import MessageFilter
 from hub_api.results import read_results
@@ -44,6 +44,6 @@ def show_(message_id: MessageId, as_json: AsJson = False) -> None:
 def replay(message_id: MessageId, as_json: AsJson = False) -> None:
     """Ingest a stored message once more, with the mapping as it is now."""
     with opened_hub() as hub, working("ingesting once more"):
-        started = repair.replay(hub, hub.estate.owner, hub.estate.brand, message_id)
+        started = repair.replay(hub, operator(hub), message_id)
         carried = hub.runner.run_now(started["run_id"])
     show({**started, "state": carried.state, "results": carried.results}, as_json=as_json)

@@ -7,7 +7,7 @@ import typer
 from flows.runtime import quarantine
 from flows.runtime.quarantine import Selection
 from hub_api import repair
-from hub_api.cli.hub import opened_hub
+from hub_api.cli.hub import opened_hub, operator
 from hub_api.cli.output import AsJson, show, show_rows, working
 
 app = typer.Typer(no_args_is_help=True, help="List, show, feed again and discard quarantined records.")
@@ -62,7 +62,7 @@ def refeed(
     """Feed records again with the mapping as it is now."""
     with opened_hub() as hub, working("feeding again"):
         selection = Selection(hub.estate.owner, hub.estate.brand, ids or None, system, stream, cause, message)
-        report = repair.refeed(hub, selection, dry_run=dry_run)
+        report = repair.refeed(hub, operator(hub), selection, dry_run=dry_run)
         if not dry_run:
             carried = hub.runner.run_now(report["run_id"])
             report |= {"state": carried.state, **carried.results.get("feed", {})}
@@ -81,5 +81,5 @@ def discard(
     """End records for good."""
     with opened_hub() as hub:
         selection = Selection(hub.estate.owner, hub.estate.brand, ids or None, system, stream, cause, message)
-        report = repair.discard(hub, selection)
+        report = repair.discard(hub, operator(hub), selection)
     show(report, as_json=as_json)

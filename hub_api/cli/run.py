@@ -7,7 +7,7 @@ import typer
 from flows.runtime import runs
 from flows.runtime.runs import RunFilter
 from hub_api import operations
-from hub_api.cli.hub import opened_hub
+from hub_api.cli.hub import opened_hub, operator
 from hub_api.cli.output import AsJson, show, show_rows
 
 app = typer.Typer(no_args_is_help=True, help="List, show, retry, resume, cancel and settle runs.")
@@ -43,7 +43,7 @@ def show_(run_id: RunId, as_json: AsJson = False) -> None:
 def retry(run_id: RunId, as_json: AsJson = False) -> None:
     """Let a parked run try its step again."""
     with opened_hub() as hub:
-        show(operations.retry(hub, hub.estate.owner, hub.estate.brand, run_id, None), as_json=as_json)
+        show(operations.retry(hub, operator(hub), run_id, None), as_json=as_json)
 
 
 @app.command()
@@ -54,14 +54,14 @@ def resume(
 ) -> None:
     """Let a parked run go on again from an earlier step."""
     with opened_hub() as hub:
-        show(operations.retry(hub, hub.estate.owner, hub.estate.brand, run_id, step), as_json=as_json)
+        show(operations.retry(hub, operator(hub), run_id, step), as_json=as_json)
 
 
 @app.command()
 def cancel(run_id: RunId, as_json: AsJson = False) -> None:
     """Ask a run to stop and take back what it did."""
     with opened_hub() as hub:
-        show(operations.cancel(hub, hub.estate.owner, hub.estate.brand, run_id), as_json=as_json)
+        show(operations.cancel(hub, operator(hub), run_id), as_json=as_json)
 
 
 @app.command()
@@ -74,7 +74,5 @@ def settle(
 ) -> None:
     """Say whether an outside write in doubt landed."""
     with opened_hub() as hub:
-        outcome = operations.settle(
-            hub, hub.estate.owner, hub.estate.brand, run_id, effect_id, landed=landed, outside_id=outside_id
-        )
+        outcome = operations.settle(hub, operator(hub), run_id, effect_id, landed=landed, outside_id=outside_id)
     show(outcome, as_json=as_json)

@@ -87,22 +87,22 @@ def get_record(hub: HubOf, access: Observer, row_id: RowId) -> dict[str, Any]:
 @router.post("/refeed", status_code=202)
 def refeed(hub: HubOf, access: Operator, order: RefeedOrder) -> dict[str, Any]:
     """Feed rows again with the mapping as it is now."""
-    return repair.refeed(hub, order.selection(access), dry_run=order.dry_run)
+    return repair.refeed(hub, access, order.selection(access), dry_run=order.dry_run)
 
 
 @router.post("/{row_id}/refeed", status_code=202)
 def refeed_one(hub: HubOf, access: Operator, row_id: RowId, dry_run: bool = False) -> dict[str, Any]:
     """Feed one row again."""
-    return repair.refeed(hub, Selection(access.owner, access.brand, [row_id]), dry_run=dry_run)
+    return repair.refeed(hub, access, Selection(access.owner, access.brand, [row_id]), dry_run=dry_run)
 
 
 @router.post("/discard")
 def discard(hub: HubOf, access: Operator, criteria: Criteria) -> dict[str, Any]:
     """End rows for good."""
-    return repair.discard(hub, criteria.selection(access))
+    return repair.discard(hub, access, criteria.selection(access))
 
 
 @router.post("/{row_id}/discard")
 def discard_one(hub: HubOf, access: Operator, row_id: RowId) -> dict[str, Any]:
     """End one row for good."""
-    return repair.discard(hub, Selection(access.owner, access.brand, [row_id]))
+    return repair.discard(hub, access, Selection(access.owner, access.brand, [row_id]))

@@ -61,24 +61,16 @@ def get_run(hub: HubOf, access: Observer, run_id: RowId) -> dict[str, Any]:
 @router.post("/{run_id}/retry", status_code=202)
 def retry(hub: HubOf, access: Operator, run_id: RowId, order: RetryOrder | None = None) -> dict[str, Any]:
     """Let a parked run go on."""
-    return operations.retry(hub, access.owner, access.brand, run_id, order.step if order else None)
+    return operations.retry(hub, access, run_id, order.step if order else None)
 
 
 @router.post("/{run_id}/cancel", status_code=202)
 def cancel(hub: HubOf, access: Operator, run_id: RowId) -> dict[str, Any]:
     """Ask a run to stop and take back what it did."""
-    return operations.cancel(hub, access.owner, access.brand, run_id)
+    return operations.cancel(hub, access, run_id)
 
 
 @router.post("/{run_id}/effects/{effect_id}/settle", status_code=202)
 def settle(hub: HubOf, access: Operator, run_id: RowId, effect_id: RowId, verdict: Verdict) -> dict[str, Any]:
     """Say whether a write in doubt landed."""
-    return operations.settle(
-        hub,
-        access.owner,
-        access.brand,
-        run_id,
-        effect_id,
-        landed=verdict.landed,
-        outside_id=verdict.outside_id,
-    )
+    return operations.settle(hub, access, run_id, effect_id, landed=verdict.landed, outside_id=verdict.outside_id)

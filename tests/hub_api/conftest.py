@@ -109,6 +109,7 @@ def hub(open_hub: Hub) -> Hub:
     found = open_hub.database.run("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     emptied = [sql.SQL("DELETE FROM {}").format(sql.Identifier(row["tablename"])) for row in found]
     with open_hub.database.unit() as uow:
+        uow.execute("SET LOCAL session_replication_role = replica")  # no triggers: the audit log refuses to be emptied
         for statement in emptied:
             if "data_key" not in statement.as_string() and "alembic" not in statement.as_string():
                 uow.execute(statement)
