@@ -10,7 +10,7 @@ from psycopg.rows import DictRow
 from canonical_model.errors import ConflictError
 from canonical_model.product import GTIN_SCHEMES
 
-Kind = Literal["sku", "location"]
+Kind = Literal["sku", "location", "member"]
 
 HUB: Final = "hub"
 GTIN: Final = "gtin"

@@ -10,7 +10,9 @@ import orjson
 
 from canonical_model.common import Sourced
 from canonical_model.location import Location
+from canonical_model.member import Member
 from canonical_model.order import Order
+from canonical_model.points import PointsEntry
 from canonical_model.product import Product
 from canonical_model.stock import StockFact
 
@@ -20,9 +22,21 @@ ENTITIES: Final[dict[str, type[Sourced]]] = {
     "products": Product,
     "locations": Location,
     "stock": StockFact,
+    "members": Member,
+    "points": PointsEntry,
+}
+OWN_NAMES: Final[dict[type[Sourced], str]] = {
+    StockFact: "The channel's own name of this figure.",
+    Member: "The sender's own name of this person: never changes, and is no mobile number.",
+    PointsEntry: "The sender's own name of this entry: the same name is the same entry.",
 }
 ADDED_BY_THE_HUB: Final = frozenset({"owner", "brand", "source"})
 _CODE: Final = {"type": "string", "minLength": 1, "maxLength": 120}
+_CHANGED: Final = {
+    "description": "When the member last changed at the sender; the newest wins. Left out: when it was received.",
+    "type": "string",
+    "format": "date-time",
+}
 
 
 def contract(entity: type[Sourced]) -> dict[str, Any]:
@@ -32,9 +46,11 @@ def contract(entity: type[Sourced]) -> dict[str, Any]:
     schema["properties"] = {name: value for name, value in schema["properties"].items() if name not in ADDED_BY_THE_HUB}
     schema["required"] = [name for name in schema["required"] if name not in ADDED_BY_THE_HUB]
     schema["$defs"].pop("Source", None)
-    if entity is StockFact:
-        schema["properties"]["id"] = {"description": "The channel's own name of this figure.", **_CODE}
+    if entity in OWN_NAMES:
+        schema["properties"]["id"] = {"description": OWN_NAMES[entity], **_CODE}
         schema["required"] = ["id", *schema["required"]]
+    if entity is Member:
+        schema["properties"]["occurred_at"] = _CHANGED
     return schema
 
 

@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from canonical_model.common import Sourced
 from canonical_model.errors import ConfigurationError, Issue
 from canonical_model.location import Location
+from canonical_model.member import Member
 from canonical_model.order import Confirmation, Order
+from canonical_model.points import PointsEntry
 from canonical_model.ports import EntityName
 from canonical_model.product import Product
 from canonical_model.stock import FactKind, StockFact
@@ -27,6 +29,8 @@ ENTITIES: Final[Mapping[EntityName, type[Sourced]]] = {
     EntityName.ORDER: Order,
     EntityName.CONFIRMATION: Confirmation,
     EntityName.TRANSFER: Transfer,
+    EntityName.MEMBER: Member,
+    EntityName.POINTS: PointsEntry,
 }
 
 _WORDS: Final = {model: str(name) for name, model in ENTITIES.items()}

@@ -9,6 +9,7 @@ import jmespath
 import orjson
 
 from canonical_model.errors import Issue
+from canonical_model.member import plain_mobile
 from canonical_model.ports import Connector, StreamSpec
 from canonical_model.ports import Contract as Policy
 from flows.ingest.batch import Batch, Outcome, Refusal
@@ -17,12 +18,16 @@ from mappings.contract import UNKNOWN_FIELD, Contract, apply_policy, load_contra
 from mappings.engine import MapContext, Mapping, Quarantined, load_mapping
 
 MAX_SOURCE_ID: Final = 200
+TELLING: Final = 8
 HIDDEN: Final = "the value is personal and not shown here; correct it at the source"
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """How records of one stream become canonical. ``key`` is the compiled path to the record's own name."""
+    """How records of one stream become canonical. ``key`` is the compiled path to the record's own name.
+
+    ``personal``: the compiled paths of its personal fields.
+    """
 
     connector: Connector
     spec: StreamSpec
@@ -30,16 +35,19 @@ class Intake:
     mapping: Mapping
     check: Check
     key: Any
+    personal: tuple[Any, ...] = ()
 
     def source_id(self, record: Any) -> str | None:
-        """The record's own name at the source, if it can be read."""
+        """The record's own name at the source, if it can be read and says nothing personal."""
         try:
             found = self.key.search(record)
+            personal = [path.search(record) for path in self.personal]
         except jmespath.exceptions.JMESPathError:
             return None
         if not isinstance(found, str | int) or isinstance(found, bool):
             return None
-        return str(found).replace("\x00", "")[:MAX_SOURCE_ID] or None
+        name = str(found).replace("\x00", "")[:MAX_SOURCE_ID]
+        return None if not name or _tells(name, personal) else name
 
 
 def open_intake(connector: Connector, stream: StreamSpec) -> Intake:
@@ -48,7 +56,8 @@ def open_intake(connector: Connector, stream: StreamSpec) -> Intake:
         connector.config.connector, stream.name, orjson.dumps(connector.schemas[stream.name]), stream
     )
     mapping = load_mapping(connector.config.connector, stream.mapping)
-    return Intake(connector, stream, contract, mapping, check, jmespath.compile(stream.key))
+    personal = tuple(jmespath.compile(path) for path in stream.personal)
+    return Intake(connector, stream, contract, mapping, check, jmespath.compile(stream.key), personal)
 
 
 @lru_cache(maxsize=256)
@@ -134,3 +143,10 @@ def _masked(refusal: Refusal, spec: StreamSpec) -> Refusal:
 def _touches(field: str, personal: Sequence[str]) -> bool:
     """Whether the field is a personal one, lies within one, or holds one."""
     return bool(field) and any(f"{path}.".startswith(f"{field}.") or field.startswith(f"{path}.") for path in personal)
+
+
+def _tells(name: str, personal: Sequence[Any]) -> bool:
+    """Whether the name repeats one of the personal values, or holds one that is too long to be there by chance."""
+    plain = plain_mobile(name)
+    held = [plain_mobile(str(value)) for value in personal if isinstance(value, str | int)]
+    return any(value == plain or (len(value) >= TELLING and value in plain) for value in held if value)

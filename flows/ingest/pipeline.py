@@ -13,8 +13,10 @@ from flows.ingest.batch import Batch, MessageHead, Outcome, Refusal, Values
 from flows.ingest.confirmations import apply_confirmations
 from flows.ingest.intake import Intake, judge
 from flows.ingest.master_data import apply_locations, apply_products
+from flows.ingest.members import apply_members
 from flows.ingest.messages import head_of
 from flows.ingest.orders import apply_orders
+from flows.ingest.points import apply_points
 from flows.ingest.stock import apply_stock
 from flows.ingest.transfers import apply_transfers
 from flows.runtime import quarantine
@@ -31,6 +33,8 @@ APPLY: Final[Mapping[EntityName, Apply]] = {
     EntityName.ORDER: apply_orders,
     EntityName.CONFIRMATION: apply_confirmations,
     EntityName.TRANSFER: apply_transfers,
+    EntityName.MEMBER: apply_members,
+    EntityName.POINTS: apply_points,
 }
 
 

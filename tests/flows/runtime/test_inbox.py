@@ -71,8 +71,8 @@ def test_changes_without_a_key_are_refused_because_the_same_change_may_rightly_c
 def test_an_unknown_system_or_stream_is_named(desk: Desk) -> None:
     with pytest.raises(NotFoundError, match="no system 'drp' is connected"):
         desk.send("stock", system="drp")
-    with pytest.raises(NotFoundError, match="shop has no stream 'members'"):
-        desk.send("members")
+    with pytest.raises(NotFoundError, match="shop has no stream 'parcels'"):
+        desk.send("parcels")
 
 
 def test_a_body_over_the_systems_limit_is_refused_before_it_is_stored(desk: Desk) -> None:
