@@ -23,8 +23,8 @@ SECRET_BYTES: Final = 32
 MAX_KEY_LENGTH: Final = 128
 ALL: Final = "*"
 _SCOPE: Final = re.compile(
-    r"\*|orders:read|orders:write|stock:read|ops:read|ops:write|data:write|data:unmask|estate:write|users:write|keys:write"
-    r"|audit:read|ingest:(\*|[A-Za-z0-9_-]{1,60})|channel:[A-Za-z0-9_-]{1,60}"
+    r"\*|orders:read|orders:write|stock:read|members:read|ops:read|ops:write|data:write|data:unmask|estate:write|users:write"
+    r"|keys:write|audit:read|ingest:(\*|[A-Za-z0-9_-]{1,60})|channel:[A-Za-z0-9_-]{1,60}"
 )
 
 

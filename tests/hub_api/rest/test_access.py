@@ -22,6 +22,7 @@ PARTS = {
     "{run_id}": "1",
     "{effect_id}": "1",
     "{order_id}": "1",
+    "{member_id}": "1",
 }
 
 
