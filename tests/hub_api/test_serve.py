@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -19,6 +18,7 @@ from pydantic import SecretStr
 
 from flows.runtime.bootstrap import Hub, build
 from flows.runtime.settings import Settings
+from flows.testing.databases import server_folder
 from hub_api.auth import create_key
 from tests.hub_api.conftest import BRAND, OWNER, write_estate
 from tests.hub_api.documents import product
@@ -203,19 +203,20 @@ def test_a_broker_that_is_away_is_named_and_pushes_are_stored_all_the_same(hub: 
     assert [result["status"] for result in pushed.json()["results"]] == ["accepted"]
 
 
-def test_a_database_that_goes_away_is_said_and_the_hub_comes_back_with_it(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, estate=write_estate(tmp_path))
-    with build(settings) as hub:
-        key = new_key(hub)
-    try:
-        with serving(settings, key) as running, running.client() as client:
+def test_a_database_that_goes_away_is_said_and_the_hub_comes_back_with_it() -> None:
+    with server_folder() as folder:
+        settings = Settings(data_dir=folder, estate=write_estate(folder))
+        with build(settings) as hub:
+            key = new_key(hub)
+        try:
+            with serving(settings, key) as running, running.client() as client:
+                yipan(settings, "db", "stop")
+                away = client.post(PRODUCTS, json=[product()])
+                ready = client.get("/readyz")
+                yipan(settings, "db", "start")
+                back = tried_again(client, f"{PRODUCTS}?wait=true", json=[product()])
+        finally:
             yipan(settings, "db", "stop")
-            away = client.post(PRODUCTS, json=[product()])
-            ready = client.get("/readyz")
-            yipan(settings, "db", "start")
-            back = tried_again(client, f"{PRODUCTS}?wait=true", json=[product()])
-    finally:
-        yipan(settings, "db", "stop")
     assert (away.status_code, away.json()["type"]) == (503, "urn:yipan:problem:transient")
     assert int(away.headers["retry-after"]) > 0
     assert ready.status_code == 503
