@@ -30,6 +30,8 @@ __all__ = [
     "available",
     "load_mapping",
     "parse_mapping",
+    "read_table",
+    "revised_mapping",
     "run_examples",
 ]
 
@@ -121,16 +123,36 @@ def load_mapping(connector: str, name: str) -> Mapping:
     Its version ends in a hash of the table and its own converters, so that every change of meaning shows. Cached.
     Raises ConfigurationError that names the file and key of a mistake.
     """
+    text = read_table(connector, name)
+    return parse_mapping(text, where=f"mappings/{connector}/{name}.toml", converters=_own_converters(connector))
+
+
+def read_table(connector: str, name: str) -> str:
+    """The text of ``mappings/<connector>/<name>.toml``. ConfigurationError when it cannot be read."""
     if not (_NAME.fullmatch(connector) and _NAME.fullmatch(name)):
         raise ConfigurationError(f"{connector}/{name} is not the name of a mapping", code="configuration.mapping")
-    file = _FOLDER / connector / f"{name}.toml"
     where = f"mappings/{connector}/{name}.toml"
     try:
-        text = file.read_text(encoding="utf-8")
+        return (_FOLDER / connector / f"{name}.toml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         detail = f"{where} cannot be read ({error}); add it or correct the manifest that names it"
         raise ConfigurationError(detail, code="configuration.mapping", file=where) from error
-    return parse_mapping(text, where=where, converters=_own_converters(connector))
+
+
+def revised_mapping(connector: str, name: str, text: str, *, label: str) -> Mapping:
+    """The mapping ``<connector>/<name>`` with ``text`` for its table; its version ends in ``label``, such as ``.r3``.
+
+    A table is data: it can only name the shared converters and those of the connector's ``convert.py``. Raises
+    ConfigurationError for whatever is wrong with it, also when it is too deep or too large for Python.
+    """
+    where = f"mappings/{connector}/{name}.toml"
+    try:
+        mapping = parse_mapping(text, where=where, converters=_own_converters(connector))
+    except (ValueError, RecursionError, SyntaxError, MemoryError, OverflowError) as error:
+        detail = f"{where} cannot be compiled ({type(error).__name__}); write it with fewer levels and shorter numbers"
+        raise ConfigurationError(detail, code="configuration.mapping", file=where) from error
+    mapping.version += label
+    return mapping
 
 
 def available() -> list[tuple[str, str]]:

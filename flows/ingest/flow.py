@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from canonical_model.errors import LimitError, RecordError
 from flows.ingest.batch import Batch, Outcome
-from flows.ingest.intake import Intake, open_intake
+from flows.ingest.intake import Intake, mapping_in_force, open_intake
 from flows.ingest.messages import get_message, read_batch
 from flows.ingest.pipeline import process, quarantine_document
 from flows.ingest.refeed import REFEED_FLOW, feed_open, feed_unblocked, selection_of, start_refeed
@@ -35,7 +35,8 @@ def apply(run: Run, uow: UnitOfWork) -> dict[str, Any]:
     """
     row = get_message(uow.connection, str(run.input["message_id"]))
     estate = uow.services.estate
-    intake = open_intake(estate.connector(row["system"]), estate.stream(row["system"], row["stream"]))
+    connector, stream = estate.connector(row["system"]), estate.stream(row["system"], row["stream"])
+    intake = open_intake(connector, stream, mapping_in_force(uow.connection, connector, stream))
     try:
         batch = read_batch(uow, row, intake.connector, intake.spec)
     except (RecordError, LimitError) as error:

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import jmespath
 import orjson
+from psycopg import Connection
+from psycopg.rows import DictRow
 
 from canonical_model.errors import Issue
 from canonical_model.member import plain_mobile
@@ -14,6 +16,8 @@ from canonical_model.ports import Connector, StreamSpec
 from canonical_model.ports import Contract as Policy
 from flows.ingest.batch import Batch, Outcome, Refusal
 from flows.ingest.canonical import Check, Value, checker
+from flows.runtime import revisions
+from flows.runtime.revisions import Place
 from mappings.contract import UNKNOWN_FIELD, Contract, apply_policy, load_contract
 from mappings.engine import MapContext, Mapping, Quarantined, load_mapping
 
@@ -50,14 +54,22 @@ class Intake:
         return None if not name or _tells(name, personal) else name
 
 
-def open_intake(connector: Connector, stream: StreamSpec) -> Intake:
-    """The intake of a stream. ConfigurationError when its schema or mapping table is wrong."""
+def open_intake(connector: Connector, stream: StreamSpec, mapping: Mapping | None = None) -> Intake:
+    """The intake of a stream, with ``mapping`` instead of the packaged one if given (see ``mapping_in_force``).
+
+    ConfigurationError when its schema or mapping table is wrong.
+    """
     contract, check = _compile(
         connector.config.connector, stream.name, orjson.dumps(connector.schemas[stream.name]), stream
     )
-    mapping = load_mapping(connector.config.connector, stream.mapping)
+    mapping = mapping or load_mapping(connector.config.connector, stream.mapping)
     personal = tuple(jmespath.compile(path) for path in stream.personal)
     return Intake(connector, stream, contract, mapping, check, jmespath.compile(stream.key), personal)
+
+
+def mapping_in_force(connection: Connection[DictRow], connector: Connector, stream: StreamSpec) -> Mapping:
+    """The mapping that the stream's next message is taken with: the brand's active revision, or the packaged table."""
+    return revisions.in_force(connection, Place.of(connector.config, stream.mapping))
 
 
 @lru_cache(maxsize=256)

@@ -10,7 +10,7 @@ from psycopg.rows import DictRow
 from canonical_model.errors import LimitError, RecordError
 from canonical_model.ports import Connector, StreamSpec
 from flows.ingest.batch import Batch, Outcome
-from flows.ingest.intake import Intake, open_intake
+from flows.ingest.intake import Intake, mapping_in_force, open_intake
 from flows.ingest.messages import head_of, parse_records
 from flows.ingest.pipeline import process, quarantine_document
 from flows.runtime import quarantine
@@ -75,7 +75,8 @@ def _feed(uow: UnitOfWork, rows: Sequence[DictRow], after: int) -> Report:
     report = Report(fed=len(rows), last_id=rows[-1]["id"] if rows else after, more=len(rows) == PAGE)
     ids = list({row["message_id"] for row in rows})
     for message in uow.execute("SELECT * FROM message WHERE id = ANY(%s) ORDER BY id", (ids,)).fetchall():
-        intake = open_intake(*_stream(uow, message))
+        connector, stream = _stream(uow, message)
+        intake = open_intake(connector, stream, mapping_in_force(uow.connection, connector, stream))
         of_message = [row for row in rows if row["message_id"] == message["id"]]
         documents = [row for row in of_message if row["position"] == WHOLE_MESSAGE]
         records = [row for row in of_message if row["position"] != WHOLE_MESSAGE]
