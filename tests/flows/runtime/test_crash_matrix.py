@@ -3,10 +3,6 @@ the hub and in the destination's books in the end is what an undisturbed run lea
 
 import itertools
 import os
-import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,11 +14,10 @@ from psycopg.conninfo import make_conninfo
 from canonical_model.errors import TransientError
 from flows.runtime import broker, embedded, schema
 from flows.runtime.database import Database
-from flows.testing import crash_flows, databases
+from flows.testing import brokers, crash_flows, databases
 from flows.testing.crash_worker import Nursery, Order, nursery
 from flows.testing.destination import Destination
 
-RABBITMQ_URL = "amqp://guest:guest@127.0.0.1:5672/yipan_test_e"
 REDIS_URL = "redis://127.0.0.1:6379/9"
 PATIENCE_S = 60.0
 MOST_COMMITS = 400
@@ -150,57 +145,48 @@ def test_a_worker_killed_after_any_call_changes_nothing(matrix: Matrix, undistur
     assert call > 4 * crash_flows.PARCELS
 
 
-def _rabbitmq() -> str:
-    """The URL of a RabbitMQ with a virtual host of our own; the test is skipped when there is none."""
-    control = shutil.which("rabbitmqctl")
-    if control is not None and not _answers(RABBITMQ_URL):
-        vhost = RABBITMQ_URL.rpartition("/")[2]
-        subprocess.run([control, "add_vhost", vhost], capture_output=True, timeout=30, check=False)
-        rights = [control, "set_permissions", "-p", vhost, "guest", ".*", ".*", ".*"]
-        subprocess.run(rights, capture_output=True, timeout=30, check=False)
-    if not _answers(RABBITMQ_URL):
-        pytest.skip(f"no RabbitMQ answers at {RABBITMQ_URL}")
-    return RABBITMQ_URL
+@pytest.fixture(scope="module")
+def rabbitmq_url() -> Iterator[str]:
+    """A RabbitMQ with a virtual host of our own; the test is skipped when there is none."""
+    with brokers.rabbitmq(f"yipan_runtime_{os.getpid()}") as url:
+        yield url
 
 
-def _redis() -> str:
-    if not _answers(REDIS_URL):
-        pytest.skip(f"no Redis answers at {REDIS_URL}")
+@pytest.fixture
+def redis_url() -> str:
+    """A Redis database that the hub's own defaults do not use; the test is skipped when none answers."""
+    made: Any = broker.build(REDIS_URL)
+    try:
+        made.client.ping()
+    except Exception as error:  # noqa: BLE001 - whatever keeps it from answering
+        pytest.skip(f"no Redis answers at {REDIS_URL}: {error}")
     return REDIS_URL
 
 
-def _answers(url: str) -> bool:
-    made: Any = broker.build(url)
-    try:
-        made.client.ping() if url.startswith("redis") else made.connection.close()
-    except Exception:  # noqa: BLE001 - whatever keeps it from answering
-        return False
-    return True
-
-
 def _wipe(url: str) -> None:
-    made: Any = broker.build(url)
     if url.startswith("redis"):
+        made: Any = broker.build(url)
         made.client.flushdb()
-        return
-    for lane in ("local", "books.once", "books.seen"):
-        made.channel.queue_delete(f"{broker.QUEUE_PREFIX}{lane}")
-    made.close()
+    else:
+        brokers.delete_queues(url, ("local", "books.once", "books.seen"))
 
 
-@pytest.mark.parametrize("place", [_rabbitmq, _redis], ids=["RabbitMQ", "Redis"])
-def test_a_wiped_broker_loses_nothing(matrix: Matrix, undisturbed: Any, place: Callable[[], str]) -> None:
-    url = place()
+@pytest.mark.parametrize("place", ["rabbitmq_url", "redis_url"], ids=["RabbitMQ", "Redis"])
+def test_a_wiped_broker_loses_nothing(
+    matrix: Matrix, undisturbed: Any, place: str, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue(place)
     outcome, _ = matrix.play(together=True, broker_url=url, blow=lambda: _wipe(url))
     assert outcome == undisturbed
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_two_workers_on_rabbitmq_killed_after_any_commit_change_nothing(matrix: Matrix, undisturbed: Any) -> None:
-    url = _rabbitmq()
+def test_two_workers_on_rabbitmq_killed_after_any_commit_change_nothing(
+    matrix: Matrix, undisturbed: Any, rabbitmq_url: str
+) -> None:
     for die_at in range(1, MOST_COMMITS, 3):
-        outcome, died = matrix.play(together=True, broker_url=url, die_at=die_at)
+        outcome, died = matrix.play(together=True, broker_url=rabbitmq_url, die_at=die_at)
         assert outcome == undisturbed, f"commit {die_at}"
         if not died:
             break
@@ -211,38 +197,20 @@ def own_server() -> Iterator[Path]:
     """The folder of an embedded PostgreSQL that this test may restart."""
     with databases.server_folder() as folder:
         yield folder / "data"
-        _start(folder / "data")
+        databases.start_again(folder / "data")
         embedded.stop(folder / "data")
-
-
-def _start(folder: Path) -> None:
-    """In a process of its own, because the wheel remembers in memory what it has started."""
-    code = f"from pathlib import Path; from flows.runtime import embedded; embedded.start(Path({str(folder)!r}))"
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        done = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return
-        assert time.monotonic() < end, done.stderr
-
-
-def _crash(folder: Path) -> None:
-    postmaster = int((folder / "postmaster.pid").read_text().splitlines()[0])
-    os.kill(postmaster, signal.SIGQUIT)
-    while embedded.running(folder):
-        time.sleep(0.05)
 
 
 def test_postgresql_restarted_in_between_loses_nothing(
     own_server: Path, books_process: Destination, nest: Nursery, undisturbed: Any
 ) -> None:
-    _start(own_server)
+    databases.start_again(own_server)
     url = make_conninfo(host=str(own_server), user="postgres", dbname=embedded.DATABASE)
     schema.upgrade(url)
 
     def restart() -> None:
-        _crash(own_server)
-        _start(own_server)
+        databases.crash(own_server)
+        databases.start_again(own_server)
 
     with Database(url, pool_size=4) as database:
         own = Matrix(database, books_process, nest)
