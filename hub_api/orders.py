@@ -1,4 +1,4 @@
-"""Orders as a channel or operator reads them: lines, parcels, the receiver masked; and the wish to cancel one."""
+"""Orders as a channel or operator reads them: lines, parcels, what is personal masked; and the wish to cancel one."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -18,11 +18,23 @@ from hub_api.masking import mask
 
 CANCEL_FLOW: Final = "one_stock.cancel_order"
 MAX_EVENTS: Final = 500
-KEPT_INSIDE: Final = frozenset({"receiver_sealed", "receiver_key_id", "receiver_token", "body", "lat", "lon"})
+NOT_PERSONAL: Final = ("region_code", "point")
+KEPT_INSIDE: Final = frozenset(
+    {
+        "receiver_sealed",
+        "receiver_key_id",
+        "receiver_token",
+        "extensions_sealed",
+        "extensions_token",
+        "body",
+        "lat",
+        "lon",
+    }
+)
 
 
 def read_order(uow: UnitOfWork, access: Access, order_id: int) -> dict[str, Any]:
-    """One order with lines, parcels, events, the receiver masked. NotFoundError outside the caller's channel."""
+    """One order with lines, parcels, events, what is personal masked. NotFoundError outside the caller's channel."""
     row = orders.get_order(uow.connection, access.owner, access.brand, order_id)
     if access.channel not in (None, row["channel"]):
         raise NotFoundError(f"there is no order with the id {order_id}", code="order.unknown")
@@ -30,8 +42,10 @@ def read_order(uow: UnitOfWork, access: Access, order_id: int) -> dict[str, Any]
         row["body"],
         orders.list_events(uow.connection, owner=access.owner, brand=access.brand, order_id=order_id, limit=MAX_EVENTS),
     )
-    receiver = {**(body.get("receiver") or {}), **_masked_receiver(uow, row)}
-    return {**summary(row), "body": {**body, "receiver": receiver or None}, "events": events}
+    receiver = {**(body.get("receiver") or {}), **_masked(uow, row, "receiver_sealed")}
+    extensions = {**body["extensions"], **_masked(uow, row, "extensions_sealed")}
+    shown = {**body, "receiver": receiver or None, "extensions": extensions}
+    return {**summary(row), "body": shown, "events": events}
 
 
 def summary(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,12 +84,11 @@ def ask_to_cancel(hub: Hub, access: Access, order_id: int) -> dict[str, Any]:
     return {"order_id": order_id, "run_id": started.run_id}
 
 
-def _masked_receiver(uow: UnitOfWork, row: Mapping[str, Any]) -> dict[str, Any]:
-    if row["receiver_sealed"] is None:
+def _masked(uow: UnitOfWork, row: Mapping[str, Any], column: str) -> dict[str, Any]:
+    """A sealed part of an order with its values masked, but for the region; ``erased`` when its key is gone."""
+    if row[column] is None:
         return {}
-    (plain,) = uow.services.vault.open_many(uow.connection, [Sealed(row["receiver_key_id"], row["receiver_sealed"])])
+    (plain,) = uow.services.vault.open_many(uow.connection, [Sealed(row["receiver_key_id"], row[column])])
     if plain is None:
         return {"erased": True}
-    return {
-        name: value if name in ("region_code", "point") else mask(value) for name, value in orjson.loads(plain).items()
-    }
+    return {name: value if name in NOT_PERSONAL else mask(value) for name, value in orjson.loads(plain).items()}

@@ -22,7 +22,8 @@ _PARCEL_COLUMNS: Final = frozenset(
 class NewOrder:
     """An order to insert. ``body`` is the canonical Order (JSON) without its personal fields; ``lines`` have sku_id.
 
-    The receiver is sealed by the caller; ``lat`` and ``lon`` say where it goes, if known.
+    The receiver and what else is personal are sealed by the caller, under one key; their tokens tell whether they are
+    the same as before. ``lat`` and ``lon`` say where it goes, if known.
     """
 
     body: Mapping[str, Any]
@@ -33,6 +34,8 @@ class NewOrder:
     receiver_sealed: bytes | None = None
     receiver_key_id: int | None = None
     receiver_token: str | None = None
+    extensions_sealed: bytes | None = None
+    extensions_token: str | None = None
     traceparent: str | None = None
 
 
@@ -49,16 +52,17 @@ class InsertedOrder:
 _INSERT: Final = """
     INSERT INTO sales_order (
         owner, brand, channel, order_no, kind, status, currency, total_minor, placed_at, lat, lon, receiver_sealed,
-        receiver_key_id, receiver_token, body, system, source_id, message_id, occurred_at, traceparent)
+        receiver_key_id, receiver_token, extensions_sealed, extensions_token, body, system, source_id, message_id,
+        occurred_at, traceparent)
     SELECT DISTINCT ON (owner, brand, channel, order_no)
         owner, brand, channel, order_no, kind, status, currency, total_minor, placed_at, lat, lon,
-        decode(receiver_sealed, 'base64'), receiver_key_id, receiver_token, body, system, source_id, message_id,
-        occurred_at, traceparent
+        decode(receiver_sealed, 'base64'), receiver_key_id, receiver_token, decode(extensions_sealed, 'base64'),
+        extensions_token, body, system, source_id, message_id, occurred_at, traceparent
     FROM jsonb_to_recordset(%s) AS asked (
         position integer, owner text, brand text, channel text, order_no text, kind text, status text, currency text,
         total_minor bigint, placed_at timestamptz, lat float8, lon float8, receiver_sealed text,
-        receiver_key_id bigint, receiver_token text, body jsonb, system text, source_id text, message_id text,
-        occurred_at timestamptz, traceparent text)
+        receiver_key_id bigint, receiver_token text, extensions_sealed text, extensions_token text, body jsonb,
+        system text, source_id text, message_id text, occurred_at timestamptz, traceparent text)
     ORDER BY owner, brand, channel, order_no, position
     ON CONFLICT (owner, brand, channel, order_no) DO NOTHING
     RETURNING owner, brand, channel, order_no, id
@@ -73,9 +77,11 @@ _INSERT_LINES: Final = """
 _COMPARE: Final = """
     SELECT asked.position, known.id,
         known.body - 'source' = asked.body - 'source'
-            AND known.receiver_token IS NOT DISTINCT FROM asked.receiver_token AS same
+            AND known.receiver_token IS NOT DISTINCT FROM asked.receiver_token
+            AND known.extensions_token IS NOT DISTINCT FROM asked.extensions_token AS same
     FROM jsonb_to_recordset(%s) AS asked (
-        position integer, owner text, brand text, channel text, order_no text, body jsonb, receiver_token text)
+        position integer, owner text, brand text, channel text, order_no text, body jsonb, receiver_token text,
+        extensions_token text)
     JOIN sales_order AS known USING (owner, brand, channel, order_no)
 """
 
@@ -105,7 +111,7 @@ def _key(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _asked(position: int, order: NewOrder) -> dict[str, Any]:
-    body, source, sealed = order.body, order.body["source"], order.receiver_sealed
+    body, source = order.body, order.body["source"]
     names = ("owner", "brand", "channel", "order_no", "kind", "currency", "total_minor", "placed_at")
     return {
         "position": position,
@@ -113,9 +119,11 @@ def _asked(position: int, order: NewOrder) -> dict[str, Any]:
         "status": order.status,
         "lat": order.lat,
         "lon": order.lon,
-        "receiver_sealed": None if sealed is None else b64encode(sealed).decode(),
+        "receiver_sealed": _as_text(order.receiver_sealed),
         "receiver_key_id": order.receiver_key_id,
         "receiver_token": order.receiver_token,
+        "extensions_sealed": _as_text(order.extensions_sealed),
+        "extensions_token": order.extensions_token,
         "body": body,
         "system": source["system"],
         "source_id": source["id"],
@@ -123,6 +131,10 @@ def _asked(position: int, order: NewOrder) -> dict[str, Any]:
         "occurred_at": source["occurred_at"],
         "traceparent": order.traceparent,
     }
+
+
+def _as_text(sealed: bytes | None) -> str | None:
+    return None if sealed is None else b64encode(sealed).decode()
 
 
 def get_order(

@@ -116,7 +116,7 @@ class LocationRow(SQLModel, table=True):
 
 
 class CrosswalkRow(SQLModel, table=True):
-    """An outside name of one of our rows. ``kind`` is ``sku`` or ``location``; ``scheme`` whose name it is."""
+    """An outside name of one of our rows. ``kind`` is ``sku``, ``location`` or ``member``; ``scheme`` whose name it is."""
 
     __tablename__ = "crosswalk"
     __table_args__ = (Index("ix_crosswalk_inner", "kind", "inner_id", "scheme"),)
@@ -298,7 +298,10 @@ class StockShortfallRow(SQLModel, table=True):
 
 
 class OrderRow(SQLModel, table=True):
-    """One order. ``body`` is the canonical Order without its personal fields; the receiver is sealed apart."""
+    """One order. ``body`` is the canonical Order without its personal fields.
+
+    The receiver, and where the stream is personal the extensions, are sealed apart under the key ``receiver_key_id``.
+    """
 
     __tablename__ = "sales_order"
     __table_args__ = (
@@ -330,6 +333,8 @@ class OrderRow(SQLModel, table=True):
     traceparent: str | None = None
     created_at: datetime = _now()
     updated_at: datetime = _now()
+    extensions_sealed: bytes | None = Field(default=None, sa_column=Column(BYTEA, nullable=True))
+    extensions_token: str | None = None
 
 
 class OrderLineRow(SQLModel, table=True):

@@ -1,4 +1,4 @@
-"""Orders of a message: lines in our SKUs and base units, the receiver sealed, fulfilment started."""
+"""Orders of a message: lines in our SKUs and base units, what is personal sealed, fulfilment started."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -26,16 +26,21 @@ NOT_PERSONAL: Final = ("region_code", "point")
 Lines = list[dict[str, Any]]
 """Lines of one order with our SKU ids and quantities in base units."""
 
+RECEIVER: Final = "receiver"
+EXTENSIONS: Final = "extensions"
+Part = tuple[int, str]
+"""A sealed part of an order: its index in the batch, and RECEIVER or EXTENSIONS."""
+
 
 def apply_orders(uow: UnitOfWork, intake: Intake, batch: Batch, values: Values) -> Outcome:
     """Insert the orders, sales before the returns that may reverse them."""
     outcome = Outcome()
     lines = _resolved_lines(uow, intake, batch, values, outcome)
     sales = {index: rows for index, rows in lines.items() if values[index]["kind"] != OrderKind.RETURN}
-    _insert(uow, intake, batch, values, sales, outcome)
+    _insert(uow, batch, values, sales, outcome)
     returns = {index: rows for index, rows in lines.items() if index not in sales}
     _refuse_orphans(uow, batch, values, returns, outcome)
-    _insert(uow, intake, batch, values, returns, outcome)
+    _insert(uow, batch, values, returns, outcome)
     return outcome
 
 
@@ -92,7 +97,6 @@ def _refuse_orphans(uow: UnitOfWork, batch: Batch, values: Values, returns: dict
 
 def _insert(
     uow: UnitOfWork,
-    intake: Intake,
     batch: Batch,
     values: Values,
     lines: Mapping[int, Lines],
@@ -100,8 +104,8 @@ def _insert(
 ) -> None:
     """Insert orders, mark those known before, and start the fulfilment of new delivery orders."""
     indexes = list(lines)
-    receivers = _seal_receivers(uow, batch, values, indexes)
-    new = [_new_order(uow, intake, batch, values[index], lines[index], receivers.get(index)) for index in indexes]
+    sealed = _seal(uow, batch, values, indexes)
+    new = [_new_order(uow, batch, values[index], lines[index], index, sealed) for index in indexes]
     starts = []
     for inserted in orders.insert_orders(uow.connection, new):
         index = indexes[inserted.position]
@@ -119,49 +123,56 @@ def _insert(
 
 
 def _new_order(
-    uow: UnitOfWork,
-    intake: Intake,
-    batch: Batch,
-    value: Mapping[str, Any],
-    lines: Lines,
-    receiver: Sealed | None,
+    uow: UnitOfWork, batch: Batch, value: Mapping[str, Any], lines: Lines, index: int, sealed: Mapping[Part, Sealed]
 ) -> orders.NewOrder:
-    personal = value.get("receiver") or {}
+    personal = value.get(RECEIVER) or {}
+    receiver, extensions = sealed.get((index, RECEIVER)), sealed.get((index, EXTENSIONS))
+    key = receiver or extensions
     point = locate(personal)
+    token = uow.services.vault.token
     return orders.NewOrder(
-        body=_without_personal(value, intake),
+        body=_without_personal(value, extensions_open=batch.sealed is None),
         lines=lines,
         status=OrderStatus.RECEIVED if value["kind"] == OrderKind.DELIVERY else OrderStatus.COMPLETED,
         lat=point.lat if point else None,
         lon=point.lon if point else None,
         receiver_sealed=receiver.content if receiver else None,
-        receiver_key_id=receiver.key_id if receiver else None,
-        receiver_token=uow.services.vault.token(_as_text(personal)) if personal else None,
+        receiver_key_id=key.key_id if key else None,
+        receiver_token=token(_as_text(personal)) if personal else None,
+        extensions_sealed=extensions.content if extensions else None,
+        extensions_token=token(_as_text(value[EXTENSIONS])) if extensions else None,
         traceparent=batch.head.traceparent,
     )
 
 
-def _without_personal(value: Mapping[str, Any], intake: Intake) -> dict[str, Any]:
-    """The order as it may lie open: of the receiver only the region, and no extension that holds a personal field."""
+def _without_personal(value: Mapping[str, Any], *, extensions_open: bool) -> dict[str, Any]:
+    """The order as it may lie open: of the receiver only the region; extensions only of a stream without persons."""
     body = dict(value)
-    if receiver := value.get("receiver"):
-        body["receiver"] = {name: receiver[name] for name in NOT_PERSONAL if receiver.get(name) is not None}
-    personal = {path.partition(".")[0] for path in intake.spec.personal}
-    body["extensions"] = {name: held for name, held in value["extensions"].items() if name not in personal}
+    if receiver := value.get(RECEIVER):
+        body[RECEIVER] = {name: receiver[name] for name in NOT_PERSONAL if receiver.get(name) is not None}
+    if not extensions_open:
+        body[EXTENSIONS] = {}
     return body
 
 
-def _seal_receivers(uow: UnitOfWork, batch: Batch, values: Values, indexes: Sequence[int]) -> dict[int, Sealed]:
-    """Receivers sealed under the key of their inbox record, so that they are erased together; else under new keys."""
+def _seal(uow: UnitOfWork, batch: Batch, values: Values, indexes: Sequence[int]) -> dict[Part, Sealed]:
+    """Receivers and extensions sealed under the key of their inbox record, so that they are erased together.
+
+    In a stream without personal fields only the receivers, under new keys.
+    """
     vault = uow.services.vault
-    plain = {i: _as_text(values[i]["receiver"]).encode() for i in indexes if values[i].get("receiver")}
     if batch.sealed is None:
-        subjects = {i: values[i]["receiver"].get("mobile") or values[i]["receiver"]["name"] for i in plain}
-        secrets = [Secret(content, vault.token(subjects[i])) for i, content in plain.items()]
-        return dict(zip(plain, vault.seal_many(uow.connection, secrets), strict=True))
-    items = [(batch.sealed[i].key_id, content) for i, content in plain.items()]
+        receivers = {i: values[i][RECEIVER] for i in indexes if values[i].get(RECEIVER)}
+        secrets = [
+            Secret(_as_text(receiver).encode(), vault.token(receiver.get("mobile") or receiver["name"]))
+            for receiver in receivers.values()
+        ]
+        sealed = vault.seal_many(uow.connection, secrets)
+        return {(i, RECEIVER): cover for i, cover in zip(receivers, sealed, strict=True)}
+    parts = [(i, name) for i in indexes for name in (RECEIVER, EXTENSIONS) if values[i].get(name)]
+    items = [(batch.sealed[i].key_id, _as_text(values[i][name]).encode()) for i, name in parts]
     contents = vault.seal_many_under(uow.connection, items)
-    return {i: Sealed(key_id, c) for i, (key_id, _), c in zip(plain, items, contents, strict=True)}
+    return {part: Sealed(key_id, content) for part, (key_id, _), content in zip(parts, items, contents, strict=True)}
 
 
 def _as_text(receiver: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
+from flows.runtime.sealing import Sealed
 from tests.flows.desk import Desk, codes, order, product, statuses
 
 SALE = {
@@ -101,16 +102,45 @@ def test_a_carried_out_sale_is_complete_and_its_return_too(stocked: Desk) -> Non
     assert fulfilments(stocked) == []
 
 
+def pushed(desk: Desk, sale: dict[str, Any], batch: str = "B1") -> list[dict[str, Any]]:
+    return desk.apply(desk.send_body(orjson.dumps({"batchNo": batch, "data": [sale]}), "sales", system="pos"))
+
+
 def test_personal_words_lie_open_nowhere(desk: Desk) -> None:
+    """Nobody declared remark and vipName, yet both name people: of a personal stream, no extra field lies open."""
     desk.push("products", product("TEE", identifiers=[{"scheme": "pos", "value": "000012"}]))
-    body = orjson.dumps({"batchNo": "B1", "data": [SALE]})
-    (result,) = desk.apply(desk.send_body(body, "sales", system="pos"))
+    sale = SALE | {"remark": "给住在绿城的王太太", "vip": {"vipName": "王小二"}}
+    (result,) = pushed(desk, sale)
     assert result == {"position": 0, "status": "accepted", "source_id": SALE["saleNo"], "issues": []}
-    extensions = desk.one("SELECT body -> 'extensions' FROM sales_order")
-    assert extensions == {"cashier": "1088"}
+    (row,) = desk.rows("SELECT receiver_key_id, extensions_sealed, body -> 'extensions' AS open FROM sales_order")
+    assert row["open"] == {}
+    with desk.hub.database.unit() as uow:
+        extensions = desk.hub.vault.open_json(uow.connection, row["receiver_key_id"], row["extensions_sealed"])
+    assert extensions == {"cashier": "1088", "vipNo": "V-7", "remark": sale["remark"], "vip": sale["vip"]}
+    words = ("13800000000", "陈一", "文三路", "V-7", "王太太", "王小二")
     for table in ("sales_order", "message", "message_record", "flow_run", "flow_step", "data_key", "crosswalk"):
         stored = " ".join(row["t"] for row in desk.rows(f"SELECT t::text FROM {table} t"))
-        assert not any(word in stored for word in ("13800000000", "陈一", "文三路", "V-7")), table
+        assert not any(word in stored or word.encode().hex() in stored for word in words), table
+
+
+def test_extra_words_about_a_person_are_erased_with_them_also_without_a_receiver(desk: Desk) -> None:
+    desk.push("products", product("TEE", identifiers=[{"scheme": "pos", "value": "000012"}]))
+    carried_out = {name: value for name, value in SALE.items() if name != "consignee"} | {"saleType": "0"}
+    assert statuses(pushed(desk, carried_out | {"vipName": "王小二"})) == ["accepted"]
+    (row,) = desk.rows("SELECT receiver_key_id, receiver_sealed, extensions_sealed FROM sales_order")
+    assert row["receiver_sealed"] is None
+    sealed = Sealed(row["receiver_key_id"], row["extensions_sealed"])
+    with desk.hub.database.unit() as uow:
+        desk.hub.vault.destroy(uow.connection, desk.hub.vault.token("V-7"))
+        assert desk.hub.vault.open_many(uow.connection, [sealed]) == [None]
+
+
+def test_a_sealed_extra_word_that_changed_is_a_conflict_and_the_same_is_not(desk: Desk) -> None:
+    desk.push("products", product("TEE", identifiers=[{"scheme": "pos", "value": "000012"}]))
+    pushed(desk, SALE | {"remark": "one"})
+    assert statuses(pushed(desk, SALE | {"remark": "one"}, "B2")) == ["duplicate"]
+    (result,) = pushed(desk, SALE | {"remark": "two"}, "B3")
+    assert codes(result) == ["order.conflict"]
 
 
 def test_only_a_channel_itself_sends_its_orders(stocked: Desk) -> None:

@@ -42,6 +42,12 @@ def test_an_order_is_shown_with_its_lines_and_a_masked_receiver(shop: httpx.Clie
     assert shop.get(f"/v1/orders/{found['id']}").json() == found
 
 
+def test_extra_words_of_an_order_are_shown_masked(shop: httpx.Client) -> None:
+    found = sent(shop, extensions={"remark": "给住在绿城的王太太", "gift": True})
+    assert found["body"]["extensions"] == {"remark": "给•••••••太", "gift": True}
+    assert not {"extensions_sealed", "extensions_token"} & found.keys()
+
+
 def test_an_order_starts_its_fulfilment_once_however_often_it_is_sent(hub: Hub, shop: httpx.Client) -> None:
     found = sent(shop)
     again = shop.post("/v1/orders?wait=true", json=order(), headers={"Idempotency-Key": "another"})

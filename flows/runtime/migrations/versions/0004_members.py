@@ -1,4 +1,4 @@
-"""Members and points entries as their sources tell them."""
+"""Members and points entries as their sources tell them; the sealed extensions of orders."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,10 +9,12 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Create every table, each by the function of its name."""
+    """Create every table, each by the function of its name, and widen ``sales_order``."""
     _member()
     _member_key()
     _points_entry()
+    op.add_column("sales_order", sa.Column("extensions_sealed", postgresql.BYTEA(), nullable=True))
+    op.add_column("sales_order", sa.Column("extensions_token", sa.String(), nullable=True))
 
 
 def _member() -> None:
