@@ -116,7 +116,7 @@ class LocationRow(SQLModel, table=True):
 
 
 class CrosswalkRow(SQLModel, table=True):
-    """An outside name of one of our rows. ``kind`` is ``sku``, ``location`` or ``member``; ``scheme`` whose name it is."""
+    """An outside name of one of our rows. ``kind``: sku, location or member; ``scheme``: whose name it is."""
 
     __tablename__ = "crosswalk"
     __table_args__ = (Index("ix_crosswalk_inner", "kind", "inner_id", "scheme"),)
