@@ -26,7 +26,8 @@ from canonical_model.errors import (
     UncertainError,
 )
 from connectors.kit.http import MAX_RESPONSE_BYTES, MAX_WORDS, HttpClient, Response
-from connectors.kit.soap_schema import Validator, find_local, load_schema, words
+from connectors.kit.soap_schema import find_local, load_schema
+from connectors.kit.soap_validation import Validator, words
 
 SOAP_11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12: Final = "http://www.w3.org/2003/05/soap-envelope"
