@@ -1,4 +1,5 @@
-"""Feeding quarantined records again, under the mapping of today; doing so twice changes nothing."""
+"""Feeding quarantined records again, as a person corrected them and under the mapping of today; doing so twice
+changes nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -95,7 +96,7 @@ def _stream(uow: UnitOfWork, message: DictRow) -> tuple[Connector, StreamSpec]:
 def _feed_records(uow: UnitOfWork, intake: Intake, message: DictRow, rows: Sequence[DictRow], report: Report) -> None:
     kept, sealed = rows, None
     if intake.spec.personal:
-        sealed = [Sealed(row["key_id"], row["raw"]) for row in rows]
+        sealed = [Sealed(row["key_id"], row["corrected"] or row["raw"]) for row in rows]
         plain = uow.services.vault.open_many(uow.connection, sealed)
         quarantine.close(
             uow.connection, [r["id"] for r, p in zip(rows, plain, strict=True) if p is None], state="erased"
@@ -104,7 +105,7 @@ def _feed_records(uow: UnitOfWork, intake: Intake, message: DictRow, rows: Seque
         sealed = [cover for cover, content in zip(sealed, plain, strict=True) if content is not None]
         raw = [content for content in plain if content is not None]
     else:
-        raw = [quarantine.read_raw(row) for row in rows]
+        raw = [quarantine.read_latest(row) for row in rows]
     batch = Batch(head_of(message), [row["position"] for row in kept], [orjson.loads(r) for r in raw], sealed)
     outcome = process(uow, intake, batch)
     taken = [row["id"] for index, row in enumerate(kept) if index not in outcome.refused]
@@ -117,7 +118,7 @@ def _feed_records(uow: UnitOfWork, intake: Intake, message: DictRow, rows: Seque
 
 def _feed_document(uow: UnitOfWork, intake: Intake, message: DictRow, row: DictRow, report: Report) -> None:
     try:
-        records = parse_records(quarantine.read_raw(row), message["media_type"], intake.connector, intake.spec)
+        records = parse_records(quarantine.read_latest(row), message["media_type"], intake.connector, intake.spec)
     except (RecordError, LimitError) as error:
         quarantine_document(uow, intake, message, error)
         return

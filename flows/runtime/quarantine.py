@@ -140,20 +140,98 @@ def read_raw(row: Mapping[str, Any]) -> bytes:
     return zlib.decompress(row["raw"])
 
 
-def take(connection: Connection[DictRow], selection: Selection, *, after: int, limit: int) -> list[DictRow]:
-    """Whole open rows in the order of their id, locked until the transaction ends; locked ones are passed over."""
+def read_latest(row: Mapping[str, Any]) -> bytes:
+    """As ``read_raw``, of a row that was taken: as a person corrected it, if one did."""
+    return zlib.decompress(row["corrected"] or row["raw"])
+
+
+def correct(connection: Connection[DictRow], row: Mapping[str, Any], raw: bytes, author: str) -> int:
+    """Keep ``raw`` beside what came, to be fed from now on; the id of the correction. Of a personal stream it comes
+    sealed under the row's own key."""
+    kept = connection.execute(
+        "INSERT INTO record_correction (owner, brand, quarantine_id, raw, key_id, author)"
+        " VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
+        (
+            row["owner"],
+            row["brand"],
+            row["id"],
+            raw if row["key_id"] is not None else zlib.compress(raw),
+            row["key_id"],
+            author,
+        ),
+    ).fetchone()
+    assert kept is not None
+    return int(kept["id"])
+
+
+def list_corrections(connection: Connection[DictRow], row_id: int) -> list[DictRow]:
+    """Who corrected a row and when, newest first, without what they wrote; at most MAX_PAGE."""
+    return connection.execute(
+        "SELECT id, author, created_at FROM record_correction WHERE quarantine_id = %s ORDER BY id DESC LIMIT %s",
+        (row_id, MAX_PAGE),
+    ).fetchall()
+
+
+def find_corrected(connection: Connection[DictRow], message_id: str) -> dict[int, DictRow]:
+    """By position, the latest correction of each record of a message that has one: ``corrected`` and ``key_id``."""
+    rows = connection.execute(
+        "SELECT q.position, q.key_id, c.raw AS corrected FROM quarantine q"
+        " JOIN LATERAL (SELECT raw FROM record_correction WHERE quarantine_id = q.id ORDER BY id DESC LIMIT 1) c"
+        " ON true WHERE q.message_id = %s",
+        (message_id,),
+    )
+    return {row["position"]: row for row in rows}
+
+
+_CORRECTED: Final = (
+    " LEFT JOIN LATERAL (SELECT raw AS corrected FROM record_correction WHERE quarantine_id = q.id"
+    " ORDER BY record_correction.id DESC LIMIT 1) c ON true"
+)
+
+
+def get_latest(connection: Connection[DictRow], owner: str, brand: str, row_id: int, *, lock: bool = False) -> DictRow:
+    """As ``get``, with ``corrected``: as a person corrected it, or None. ``lock`` keeps others from closing it."""
+    row = connection.execute(
+        sql.SQL("SELECT q.*, corrected FROM quarantine q{} WHERE (q.owner, q.brand, q.id) = (%s, %s, %s){}").format(
+            sql.SQL(_CORRECTED), sql.SQL(" FOR UPDATE OF q" if lock else "")
+        ),
+        (owner, brand, row_id),
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"there is no quarantined record {row_id}", code="quarantine.unknown", id=row_id)
+    return row
+
+
+def take(
+    connection: Connection[DictRow], selection: Selection, *, after: int, limit: int, lock: bool = True
+) -> list[DictRow]:
+    """Whole open rows in the order of their id, each with ``corrected``. With ``lock`` they are locked until the
+    transaction ends, and locked ones are passed over."""
     query = sql.SQL(
-        "SELECT * FROM quarantine WHERE {where} AND state = 'open' AND id > %(after)s"
-        " ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED"
-    ).format(where=_where(selection))
+        "SELECT q.*, corrected FROM quarantine q{corrected} WHERE {where} AND state = 'open' AND id > %(after)s"
+        " ORDER BY id LIMIT %(limit)s{lock}"
+    ).format(
+        corrected=sql.SQL(_CORRECTED),
+        where=_where(selection),
+        lock=sql.SQL(" FOR UPDATE OF q SKIP LOCKED" if lock else ""),
+    )
     return connection.execute(query, _values(selection) | {"after": after, "limit": limit}).fetchall()
+
+
+def count_open(connection: Connection[DictRow], selection: Selection) -> int:
+    """How many open rows the selection has."""
+    query = sql.SQL("SELECT count(*) AS n FROM quarantine WHERE {where} AND state = 'open'")
+    (row,) = connection.execute(query.format(where=_where(selection)), _values(selection)).fetchall()
+    return int(row["n"])
 
 
 def take_unblocked(connection: Connection[DictRow], owner: str, brand: str, *, after: int, limit: int) -> list[DictRow]:
     """As ``take``, for rows whose missing parent has arrived by now."""
     return connection.execute(
         """
-        SELECT q.* FROM quarantine q
+        SELECT q.*, corrected FROM quarantine q
+        LEFT JOIN LATERAL (SELECT raw AS corrected FROM record_correction WHERE quarantine_id = q.id
+                           ORDER BY record_correction.id DESC LIMIT 1) c ON true
         WHERE q.owner = %(owner)s AND q.brand = %(brand)s AND q.state = 'open' AND q.id > %(after)s
           AND q.missing_id IS NOT NULL AND (
             EXISTS (SELECT FROM crosswalk c

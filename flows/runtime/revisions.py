@@ -78,6 +78,11 @@ def compile_text(place: Place, text: str, number: int | None = None) -> Mapping:
 
 def problems(place: Place, mapping: Mapping, personal: Sequence[str]) -> list[str]:
     """Why ``mapping`` may not be in force, a sentence each; empty if it may. ``personal``: the stream's fields."""
+    return unfit(place, mapping, personal) or run_examples(mapping)
+
+
+def unfit(place: Place, mapping: Mapping, personal: Sequence[str]) -> list[str]:
+    """As ``problems``, whatever its examples say: why it may not even be tried."""
     packaged = place.packaged
     found = []
     if (mapping.direction, mapping.entity) != (packaged.direction, packaged.entity):
@@ -92,7 +97,7 @@ def problems(place: Place, mapping: Mapping, personal: Sequence[str]) -> list[st
         f"{target} goes over the whole record once more for each element; start its each from the element"
         for target in reach.nested_from_record(mapping.table)
     ]
-    return found or run_examples(mapping)
+    return found
 
 
 def _leaks(packaged: Mapping, mapping: Mapping, personal: Sequence[str]) -> list[str]:

@@ -1,13 +1,9 @@
-"""Putting right what went wrong with records: the record itself, or the mapping of its whole stream."""
+"""What corrections answer: plain values, masked, every list bounded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-from flows.runtime.bootstrap import Hub
-from flows.runtime.quarantine import Selection
-from hub_api.auth import Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,51 +86,3 @@ class MappingState:
     packaged_text: str
     outdated: bool
     revisions: Sequence[Revision]
-
-
-def preview(hub: Hub, access: Access, row_id: int, raw: bytes | None = None, mapping: str | None = None) -> Preview:
-    """How a quarantined record would fare, with ``raw`` instead of what came and ``mapping`` (the text of a table)
-    instead of the one in force. Needs ``data:write``."""
-    raise NotImplementedError
-
-
-def correct(hub: Hub, access: Access, row_id: int, raw: bytes) -> dict[str, Any]:
-    """Keep ``raw`` beside what came and feed the record again: ``{"row_id", "correction_id", "run_id"}``.
-
-    Values of personal fields that are still masked are taken from the original. Needs ``data:write``; audited.
-    Raises NotFoundError, ConflictError (the row is not open), RecordError (not JSON, or a mask stands where none was).
-    """
-    raise NotImplementedError
-
-
-def mapping_source(hub: Hub, access: Access, system: str, stream: str) -> str:
-    """The text of the table in force."""
-    raise NotImplementedError
-
-
-def mapping_state(hub: Hub, access: Access, system: str, stream: str) -> MappingState:
-    """The table in force, the packaged one, and every revision, newest first."""
-    raise NotImplementedError
-
-
-def try_mapping(
-    hub: Hub, access: Access, system: str, stream: str, text: str, selection: Selection | None = None
-) -> Trial:
-    """What the table ``text`` would change for the open rows of ``selection`` (default: all of the stream) and for
-    good records of the stream's latest messages. Nothing is stored. Needs ``data:write``."""
-    raise NotImplementedError
-
-
-def revise_mapping(hub: Hub, access: Access, system: str, stream: str, text: str, reason: str) -> Revision:
-    """Store ``text`` and put it in force, in every process from its next message on. Needs ``data:write``; audited.
-
-    Raises RejectedError (``mapping.invalid``: what is wrong with it; ``reason.short``).
-    """
-    raise NotImplementedError
-
-
-def activate_mapping(
-    hub: Hub, access: Access, system: str, stream: str, number: int | None, reason: str
-) -> MappingState:
-    """Put an earlier revision in force again, or with None the packaged table. Needs ``data:write``; audited."""
-    raise NotImplementedError
