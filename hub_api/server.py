@@ -15,6 +15,8 @@ from hub_api.rest.app import create_app
 from hub_api.worker import Work, stop_signal, traced
 
 MAX_HEADER_BYTES: Final = 64 * 1024
+MAX_SOCKET_BYTES: Final = 1024 * 1024
+MAX_SOCKET_QUEUE: Final = 16
 MAX_CONNECTIONS: Final = 1_000
 KEEP_ALIVE_S: Final = 15
 STOP_S: Final = 30
@@ -28,9 +30,11 @@ def serve(settings: Settings, *, host: str, port: int, work: bool, ready: Callab
     """
     with build(settings) as hub, traced(hub):
         config = uvicorn.Config(
-            create_app(hub),
+            create_app(hub, console=True),
             http="h11",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=MAX_SOCKET_BYTES,
+            ws_max_queue=MAX_SOCKET_QUEUE,
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE_S,

@@ -11,8 +11,11 @@ from hub_api.rest.limits import BodyLimits
 from hub_api.rest.observe import Observed, Requests
 
 
-def create_app(hub: Hub) -> FastAPI:
-    """The application over an open hub; whoever built the hub closes it."""
+def create_app(hub: Hub, *, console: bool = False) -> FastAPI:
+    """The application over an open hub; whoever built the hub closes it.
+
+    ``console``: with the pages under /console. They are one for the process, and take a second to load.
+    """
     app = FastAPI(
         title="Yipan Hub",
         version=version("yipan"),
@@ -25,6 +28,10 @@ def create_app(hub: Hub) -> FastAPI:
     for part in (orders, stock, members, messages, quarantine, runs, traces, health):
         app.include_router(part.router, dependencies=[Depends(refuse_unknown_query)])
     app.include_router(ingest.router)  # a signed push carries whatever its own protocol puts into the query
+    if console:
+        from hub_api.console.app import install
+
+        install(app, hub)
     app.add_middleware(BodyLimits, bulk_bytes=hub.settings.max_body_bytes)
     app.add_middleware(Observed, requests=app.state.requests)
     return app

@@ -1,0 +1,95 @@
+"""Everything the console can change, by name: the one way from a page to a write.
+
+An action is a function ``(hub, access, **arguments)`` and the scope it needs. ``perform`` finds the session anew and
+checks the scope each time; the functions behind it check and audit again, whoever calls them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from canonical_model.errors import NotFoundError
+from flows.runtime.bootstrap import Hub
+from flows.runtime.quarantine import Selection
+from hub_api import operations, repair
+from hub_api.auth import Access
+from hub_api.console.visits import SessionEndedError, find_visit
+
+Do = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A change that a person can make. ``needs`` is the scope's operation and target."""
+
+    name: str
+    needs: tuple[str, str]
+    do: Do
+
+
+_ACTIONS: Final[dict[str, Action]] = {}
+ACTIONS: Final[Mapping[str, Action]] = _ACTIONS
+
+
+def action(name: str, *, needs: tuple[str, str]) -> Callable[[Do], Do]:
+    """Register a function ``(hub, access, **arguments)`` as the action ``name``."""
+
+    def register(do: Do) -> Do:
+        _ACTIONS[name] = Action(name, needs, do)
+        return do
+
+    return register
+
+
+def perform(hub: Hub, token: str, name: str, **arguments: Any) -> Any:
+    """Do the action for the holder of the session ``token``.
+
+    Raises SessionEndedError (no session), AccessError (``access.scope``), NotFoundError (no such action), and what
+    the action raises.
+    """
+    visit = find_visit(hub, token)
+    if visit is None:
+        raise SessionEndedError
+    found = ACTIONS.get(name)
+    if found is None:
+        raise NotFoundError(f"the console has no action {name!r}", code="action.unknown")
+    visit.access.require(*found.needs)
+    return found.do(hub, visit.access, **arguments)
+
+
+@action("run.retry", needs=("ops", "write"))
+def retry_run(hub: Hub, access: Access, *, run_id: int, step: str | None = None) -> dict[str, Any]:
+    """Let a parked run go on, or again from an earlier step."""
+    return operations.retry(hub, access, run_id, step)
+
+
+@action("run.cancel", needs=("ops", "write"))
+def cancel_run(hub: Hub, access: Access, *, run_id: int) -> dict[str, Any]:
+    """Ask a run to take back what it did."""
+    return operations.cancel(hub, access, run_id)
+
+
+@action("effect.settle", needs=("ops", "write"))
+def settle_effect(
+    hub: Hub, access: Access, *, run_id: int, effect_id: int, landed: bool, outside_id: str | None = None
+) -> dict[str, Any]:
+    """Say whether a write in doubt landed."""
+    return operations.settle(hub, access, run_id, effect_id, landed=landed, outside_id=outside_id)
+
+
+@action("message.replay", needs=("ops", "write"))
+def replay_message(hub: Hub, access: Access, *, message_id: str) -> dict[str, Any]:
+    """Ingest a stored message once more."""
+    return repair.replay(hub, access, message_id)
+
+
+@action("quarantine.refeed", needs=("ops", "write"))
+def refeed(hub: Hub, access: Access, *, dry_run: bool = False, **criteria: Any) -> dict[str, Any]:
+    """Feed quarantined records again; ``criteria`` are those of a Selection."""
+    return repair.refeed(hub, access, Selection(access.owner, access.brand, **criteria), dry_run=dry_run)
+
+
+@action("quarantine.discard", needs=("ops", "write"))
+def discard(hub: Hub, access: Access, **criteria: Any) -> dict[str, Any]:
+    """End quarantined records for good."""
+    return repair.discard(hub, access, Selection(access.owner, access.brand, **criteria))

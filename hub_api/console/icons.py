@@ -1,0 +1,28 @@
+"""The console's icons: strokes on a 16 × 16 grid, in the colour of the text around them."""
+
+from typing import Final
+
+from hub_api.console.html import Html
+
+_STROKES: Final = {
+    "search": "M7 2.5a4.5 4.5 0 1 1 0 9a4.5 4.5 0 0 1 0-9zM10.4 10.4L14 14",
+    "estate": "M2 3h5v4H2zM9 3h5v4H9zM2 9.5h5v4H2zM9 9.5h5v4H9z",
+    "messages": "M2 9h3.5l1 2h3l1-2H14M2 9l2-6h8l2 6v4H2z",
+    "quarantine": "M8 2l6.5 11.5h-13zM8 6.5v3.2M8 11.6v.2",
+    "runs": "M1.5 8.5H5l2-5.5 3 10 1.8-4.5h2.7",
+    "person": "M8 8a3 3 0 1 0 0-6a3 3 0 0 0 0 6zM2.5 14c.6-3 2.8-4.5 5.5-4.5s4.900 1.500 5.500 4.500",
+    "moon": "M13 9.700A5.500 5.500 0 0 1 6.300 3A5.500 5.500 0 1 0 13 9.700z",
+    "alert": "M8 1.800a6.200 6.200 0 1 1 0 12.400a6.200 6.200 0 0 1 0-12.400zM8 5v3.600M8 10.800v.2",
+    "empty": "M2 9h3.5l1 2h3l1-2H14M2 9l2-6h8l2 6v4H2z",
+}
+
+
+def icon(name: str) -> Html:
+    """The drawing of that name, or nothing if there is none. It says nothing to a screen reader."""
+    if name not in _STROKES:
+        return Html("")
+    return Html(
+        '<svg class="icon" viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor"'
+        f' stroke-width="1.4" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">'
+        f'<path d="{_STROKES[name]}"/></svg>'
+    )

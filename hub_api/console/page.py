@@ -1,0 +1,85 @@
+"""Registering a page: ``@page(path, title=…, needs=…)`` over an async function that takes the View."""
+
+import copy
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from nicegui import Client, ui
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from canonical_model.errors import HubError, NotFoundError
+from hub_api.console import shell
+from hub_api.console.guard import SIGN_IN, VISIT
+from hub_api.console.view import SessionEndedError, View
+from hub_api.console.words import words_of
+
+BUILD_S: Final = 60.0
+Build = Callable[[View], Awaitable[None]]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A registered page. ``path`` is below ``/console``; ``menu`` is its place in the navigation, None: not there."""
+
+    path: str
+    title: str
+    needs: tuple[str, str]
+    menu: int | None
+    icon: str
+    build: Build
+
+
+PAGES: Final[dict[str, Page]] = {}
+
+
+def page(
+    path: str, *, title: str, needs: tuple[str, str] = ("ops", "read"), menu: int | None = None, icon: str = ""
+) -> Callable[[Build], Build]:
+    """Register an async function as the page at ``/console`` + ``path``; ``title`` is a key of the texts."""
+
+    def register(build: Build) -> Build:
+        PAGES[path] = each = Page(path, title, needs, menu, icon, build)
+
+        @ui.page(path, response_timeout=BUILD_S)
+        async def opened(request: Request) -> Response | None:
+            return await _open(each, request)
+
+        return build
+
+    return register
+
+
+def menu() -> list[Page]:
+    """The pages of the navigation, in their order."""
+    return sorted((each for each in PAGES.values() if each.menu is not None), key=lambda each: each.menu or 0)
+
+
+async def _open(each: Page, request: Request) -> Response | None:
+    client = ui.context.client
+    words = words_of(request.cookies, request.headers.get("accept-language", ""))
+    view = View(request.scope[VISIT], words, request, client)
+    _dress(client, view, words(each.title))
+    with shell.around(view, menu(), each):
+        try:
+            view.visit.access.require(*each.needs)
+            await each.build(view)
+        except SessionEndedError:
+            return RedirectResponse(SIGN_IN, 303)
+        except HubError as error:
+            client.status_code = 404 if isinstance(error, NotFoundError) else 403
+            _log.info("console page %s: %s", each.path, error.code)
+            shell.refused(view, error)
+    return None
+
+
+def _dress(client: Client, view: View, title: str) -> None:
+    """Language, theme and title of this one page; NiceGUI keeps them on the page of all viewers."""
+    own = copy.copy(client.page)
+    own.language = view.words.html_language  # type: ignore[assignment]
+    own.dark = {"dark": True, "light": False}.get(view.theme)
+    client.page = own
+    client.title = f"{title} · {view.words('shell.name')}"

@@ -1,0 +1,9 @@
+"""The pages, one file a concern. Importing this registers them all; a new page adds its name to ``ALL``."""
+
+from importlib import import_module
+from typing import Final
+
+ALL: Final = ("search", "estate", "messages", "quarantine", "runs")
+
+for _name in ALL:
+    import_module(f"{__name__}.{_name}")
