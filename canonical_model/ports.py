@@ -73,6 +73,7 @@ class StreamSpec(_Declared):
     ``personal`` lists the JMESPaths of personal fields; such streams are stored record by record, sealed. The first
     that has a value says who the record is about, so list what identifies a person (a mobile number) first.
     ``lists`` are XML element paths that repeat: always a list, also when there is one.
+    ``cursor`` names what a pull goes on from, if the next one brings only what changed.
     ``operation`` is the SOAP operation that feeds this stream (PushProducts …); one stream of a system an operation.
     """
 
@@ -176,7 +177,10 @@ class SystemConfig:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Part of a pull: raw records in the source's own shape, and where to go on (None at the end)."""
+    """Part of a pull: raw records in the source's own shape, and where to go on.
+
+    The last page's cursor is where the next pull begins: None for the beginning, else behind what is known already.
+    """
 
     records: Sequence[Record]
     cursor: str | None

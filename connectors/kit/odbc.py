@@ -1,15 +1,21 @@
-"""ODBC to outside databases: rows in batches, failures in plain words."""
+"""ODBC to outside databases: rows in batches, failures in plain words. ``keyset.py`` pulls streams with it."""
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from canonical_model.errors import ConfigurationError, HubError, RejectedError, TransientError
 
 if TYPE_CHECKING:
     import pyodbc
+
+    Connection: TypeAlias = pyodbc.Connection
 
 PACKAGES: Final = {
     "postgresql": "odbc-postgresql",
@@ -21,11 +27,43 @@ PACKAGES: Final = {
 MAX_BATCH: Final = 50_000
 
 _DRIVER_MISSING: Final = ("IM002", "IM003", "IM004")
-_AWAY: Final = ("08", "HYT", "40", "57")
+_AWAY: Final = ("08", "HYT", "HY018", "40", "55P03", "57")
+# MariaDB says HY000 and its own number: away, hung up, starting, ending, waited too long for a lock.
+_MARIADB_AWAY: Final = re.compile(r"\((?:1053|1205|1317|1927|2002|2003|2005|2006|2013)\) \(SQL")
+# PostgreSQL's driver says 08001 for every login that fails.
+_LOGIN_REFUSED: Final = re.compile(
+    r"authentication failed|not permitted to log in|no pg_hba\.conf entry|认证失败|不允许登录"
+    r"|(?:role|database|角色|数据库) ?\"[^\"]*\" ?(?:does not exist|不存在)|Unknown database"
+)
 
 
-def connect(dsn: str, timeout_s: float) -> pyodbc.Connection:
-    """A read connection by ODBC connection string; ``timeout_s`` bounds the login and every statement.
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What SQL databases say differently.
+
+    ``session``: statements that make a session read-only and bound its statements by ``{ms}`` or ``{s}``.
+    ``after``: the condition "behind this (time, key)"; ``repeats`` is how often its parameters say the time.
+    """
+
+    session: tuple[str, ...]
+    after: str = "({time}, {key}) > (?, ?)"
+    repeats: int = 1
+
+
+DIALECTS: Final[Mapping[str, Dialect]] = {
+    "postgresql": Dialect(("SET default_transaction_read_only = on", "SET statement_timeout = {ms}")),
+    # MariaDB finds no range in a comparison of rows.
+    "mariadb": Dialect(
+        ("SET SESSION TRANSACTION READ ONLY", "SET SESSION max_statement_time = {s}"),
+        after="({time} > ? OR ({time} = ? AND {key} > ?))",
+        repeats=2,
+    ),
+    "sqlite": Dialect(("PRAGMA query_only = ON",)),
+}
+
+
+def connect(dsn: str, timeout_s: float) -> Connection:
+    """A connection by ODBC connection string; ``timeout_s`` bounds the login, and statements where the driver can.
 
     ConfigurationError: driver or unixODBC missing (names the Debian package), login refused. TransientError: away.
     """
@@ -36,16 +74,39 @@ def connect(dsn: str, timeout_s: float) -> pyodbc.Connection:
     try:
         connection = pyodbc.connect(dsn, timeout=max(1, round(timeout_s)), autocommit=True)
     except pyodbc.Error as error:
-        raise _translated(error, dsn) from error
+        raise _translated(error, dsn, login=True) from error
     try:
         connection.timeout = max(1, round(timeout_s))
     except pyodbc.Error:
-        return connection  # SQLite's driver knows no statement timeout
+        return connection  # the drivers of PostgreSQL and SQLite know no such limit; open_session sets it by SQL
     return connection
 
 
+def open_session(dsn: str, dialect: str, timeout_s: float) -> Connection:
+    """A read-only connection whose statements the server itself ends after ``timeout_s``.
+
+    ConfigurationError for a dialect that is not in DIALECTS; else as ``connect``.
+    """
+    if dialect not in DIALECTS:
+        raise ConfigurationError(f"settings.dialect is {dialect!r}; write one of {', '.join(DIALECTS)}", key="dialect")
+    connection = connect(dsn, timeout_s)
+    for statement in DIALECTS[dialect].session:
+        execute(connection, statement.format(ms=round(timeout_s * 1000), s=timeout_s))
+    return connection
+
+
+def execute(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> pyodbc.Cursor:
+    """Run one statement, its values bound. TransientError: away or over its time; RejectedError: refused."""
+    import pyodbc
+
+    try:
+        return connection.execute(sql, *parameters)
+    except pyodbc.Error as error:
+        raise _translated(error, "") from error
+
+
 def rows(
-    connection: pyodbc.Connection, sql: str, parameters: Sequence[Any] = (), *, batch: int = 5_000
+    connection: Connection, sql: str, parameters: Sequence[Any] = (), *, batch: int = 5_000
 ) -> Iterator[dict[str, Any]]:
     """Rows as dicts by column name, fetched ``batch`` at a time. Values are bound, never pasted into ``sql``."""
     import pyodbc
@@ -61,19 +122,62 @@ def rows(
         raise _translated(error, "") from error
 
 
-def _translated(error: pyodbc.Error, dsn: str) -> HubError:
+def plain_rows(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """All rows of a bounded query as JSON can say them: decimals, times and ids as text, bytes as hexadecimal.
+
+    Column names are in upper case, to whatever case the database folds them.
+    """
+    import pyodbc
+
+    try:
+        cursor = connection.execute(sql, *parameters)
+        found = cursor.fetchall()
+        description = cursor.description
+        cursor.close()
+    except pyodbc.Error as error:
+        raise _translated(error, "") from error
+    names = [column[0].upper() for column in description]
+    if not any(column[1] in _PLAIN for column in description):
+        return [dict(zip(names, row, strict=True)) for row in found]
+    columns = [
+        _as_plain(values, column[1]) for values, column in zip(zip(*found, strict=True), description, strict=False)
+    ]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _as_plain(values: Sequence[Any], kind: type) -> Sequence[Any]:
+    plain = _PLAIN.get(kind)
+    return values if plain is None else [None if value is None else plain(value) for value in values]
+
+
+def _decimal(value: decimal.Decimal) -> str:
+    return format(value, "f")
+
+
+_PLAIN: Final[Mapping[type, Callable[[Any], str]]] = {
+    decimal.Decimal: _decimal,
+    dt.datetime: str,
+    dt.date: str,
+    dt.time: str,
+    uuid.UUID: str,
+    bytes: bytes.hex,
+    bytearray: bytes.hex,
+}
+
+
+def _translated(error: pyodbc.Error, dsn: str, *, login: bool = False) -> HubError:
     """The error's SQLSTATE decides; the driver's text is left out where it may repeat the connection string."""
-    state = str(error.args[0]) if error.args else ""
-    if state in _DRIVER_MISSING or "Can't open lib" in str(error):
+    state, words = str(error.args[0]) if error.args else "", _words(error)
+    if state in _DRIVER_MISSING or "Can't open lib" in words:
         driver = _driver(dsn)
         package = next((package for word, package in PACKAGES.items() if word in driver.lower()), None)
         remedy = f"run: apt-get install {package}" if package else "install it, or correct the connection string"
         return ConfigurationError(f"the ODBC driver {driver!r} is not installed; {remedy}", code="odbc.driver")
-    if state.startswith("28"):
+    if state.startswith("28") or (login and _LOGIN_REFUSED.search(words)):
         return ConfigurationError("the database refused our login; correct the connection secret", code="odbc.login")
-    if state.startswith(_AWAY):
+    if state.startswith(_AWAY) or _MARIADB_AWAY.search(words):
         return TransientError(f"the database is away (SQLSTATE {state}); try again later", code="odbc.away")
-    return RejectedError(f"the database refused the statement (SQLSTATE {state}): {_words(error)}", code="odbc.refused")
+    return RejectedError(f"the database refused the statement (SQLSTATE {state}): {words}", code="odbc.refused")
 
 
 def _driver(dsn: str) -> str:
@@ -82,4 +186,4 @@ def _driver(dsn: str) -> str:
 
 
 def _words(error: pyodbc.Error) -> str:
-    return " ".join(str(error.args[-1]).split())[:300]
+    return " ".join(str(error.args[-1] if error.args else error).split())[:300]

@@ -9,6 +9,7 @@ from typing import Any
 import connectors
 from canonical_model.errors import ConfigurationError
 from canonical_model.ports import Connector, Door, Manifest, Reader, SystemConfig, Writer
+from connectors.kit.keyset import sql_readers
 from connectors.kit.manifest import MANIFEST_FILE, connector_folder, load_manifest, load_schemas
 
 
@@ -26,7 +27,7 @@ def connect(config: SystemConfig) -> Connector:
     """
     manifest = load_manifest(config.connector)
     _require_settings(config, manifest)
-    readers: dict[str, Reader] = _build(config, manifest, "streams", "readers") or {}
+    readers: dict[str, Reader] = _build(config, manifest, "streams", "readers") or _declared(config, manifest)
     writers: dict[str, Writer] = _build(config, manifest, "writers", "writers") or {}
     door: Door | None = _build(config, manifest, "doors", "door")
     pulled = {s.name for s in manifest.streams if s.direction == "pull"}
@@ -67,6 +68,12 @@ def _build(config: SystemConfig, manifest: Manifest, module: str, function: str)
         return None
     build: Callable[[SystemConfig, Manifest], Any] = getattr(importlib.import_module(name), function)
     return build(config, manifest)
+
+
+def _declared(config: SystemConfig, manifest: Manifest) -> dict[str, Reader]:
+    """Readers of a connector that only holds SQL."""
+    folder = connector_folder(config.connector) / "sql"
+    return sql_readers(config, manifest, folder) if folder.is_dir() else {}
 
 
 def _same_names(config: SystemConfig, where: str, *, declared: set[str], built: set[str]) -> None:

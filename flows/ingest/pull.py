@@ -57,7 +57,7 @@ def pull(hub: Hub, system: str, stream: str) -> PullReport:
                 turn.store(page, report)
         except HubError as error:
             report.error = error
-    turn.end(wait_s=RETRY_S if report.error else 0.0)
+    turn.end(wait_s=RETRY_S if report.error else None)
     return report
 
 
@@ -122,8 +122,8 @@ class _Turn:
         report.pages += 1
         report.records += len(page.records)
 
-    def end(self, *, wait_s: float) -> None:
-        """Give the turn back; after a failure nobody takes it for ``wait_s``."""
+    def end(self, *, wait_s: float | None) -> None:
+        """Give the turn back: the stream was read to its end, or (with ``wait_s``) nobody takes it for so long."""
         self._database.run(
             "UPDATE stream_cursor SET pulling_until = clock_timestamp() + make_interval(secs => %s)"
             " WHERE (owner, brand, system, stream) = (%s, %s, %s, %s) AND pulling_until = %s",
@@ -154,8 +154,8 @@ class _Turn:
 def _is_due(database: Database, config: SystemConfig, stream: str, schedule_s: float) -> bool:
     """Never pulled, stopped in the middle, or last page longer ago than the schedule; and nobody is at it."""
     rows = database.run(
-        "SELECT (cursor IS NOT NULL OR updated_at < clock_timestamp() - make_interval(secs => %s))"
-        " AND pulling_until < clock_timestamp() AS due"
+        "SELECT CASE WHEN pulling_until IS NULL THEN updated_at < clock_timestamp() - make_interval(secs => %s)"
+        " ELSE pulling_until < clock_timestamp() END AS due"
         " FROM stream_cursor WHERE (owner, brand, system, stream) = (%s, %s, %s, %s)",
         (schedule_s, config.owner, config.brand, config.name, stream),
     )

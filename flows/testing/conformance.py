@@ -26,6 +26,7 @@ from jsonschema import Draft202012Validator
 
 from canonical_model.errors import AccessError, LimitError, RecordError, RejectedError, TransientError, UncertainError
 from canonical_model.ports import (
+    Connector,
     EntityName,
     Idempotency,
     Limits,
@@ -158,6 +159,10 @@ class ConnectorConformance(DeclarationConformance):
         """How often the document is in the system's own books."""
         raise NotImplementedError(f"count what {writer} wrote")
 
+    def away(self, live: LiveSystem) -> Connector:
+        """The same connector, pointed where nothing listens."""
+        return live.elsewhere(NOBODY)
+
     def signed(self, live: LiveSystem, push: PushRequest) -> PushRequest:
         """The same push signed afresh at its ``received_at``; only for systems that sign."""
         raise NotImplementedError("sign a push")
@@ -201,18 +206,18 @@ class ConnectorConformance(DeclarationConformance):
 
     def test_pages_end_and_go_on_from_a_cursor(self, live: LiveSystem) -> None:
         for stream in self.pulled():
-            pages = _all_pages(live.connector.readers[stream.name].pages(None))
+            pages = _all_pages(stream, live.connector.readers[stream.name].pages(None))
             self._understood(live, stream, [record for page in pages for record in page.records])
             if len(pages) > 1:
-                rest = _all_pages(live.connector.readers[stream.name].pages(pages[0].cursor))
+                rest = _all_pages(stream, live.connector.readers[stream.name].pages(pages[0].cursor))
                 keys = [jmespath.search(stream.key, r) for page in rest for r in page.records]
                 assert keys == [jmespath.search(stream.key, r) for page in pages[1:] for r in page.records]
 
     def test_a_system_that_is_away_is_asked_again_later(self, live: LiveSystem) -> None:
-        away = live.elsewhere(NOBODY)
+        away = self.away(live)
         for stream in self.pulled():
             with pytest.raises(TransientError):
-                _all_pages(away.readers[stream.name].pages(None))
+                _all_pages(stream, away.readers[stream.name].pages(None))
         for writer, document in self._documents(live, 10):
             with pytest.raises(TransientError):
                 away.writers[writer.name].write("away", live.outward(writer.name, document))
@@ -369,12 +374,15 @@ def _is_whole(stream: StreamSpec, push: PushRequest) -> bool:
     return True
 
 
-def _all_pages(pages: Iterator[Page]) -> list[Page]:
+def _all_pages(stream: StreamSpec, pages: Iterator[Page]) -> list[Page]:
     found = []
     for page in pages:
         found.append(page)
         assert len(found) <= MAX_PAGES, "the pages do not end"
-    assert found[-1].cursor is None, "the last page has a cursor"
+    if stream.cursor is None:
+        assert found[-1].cursor is None, "the last page has a cursor, and the manifest declares none"
+    else:
+        assert found[-1].cursor is not None, f"{stream.name} goes on from {stream.cursor}, but forgets it at the end"
     return found
 
 

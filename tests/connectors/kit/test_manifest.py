@@ -138,7 +138,7 @@ def test_every_connector_of_the_house_can_be_connected_or_says_what_it_lacks() -
     assert {"pos", "wms"} <= set(available())
     for name in available():
         manifest = load_manifest(name)
-        given = dict.fromkeys(manifest.auth.settings, "http://127.0.0.1:9")
+        given = dict.fromkeys(manifest.auth.settings, "http://127.0.0.1:9") | {"dialect": "sqlite"}
         secrets = dict.fromkeys(manifest.auth.secrets, "s3cret")
         built = connect(SystemConfig(name="it", connector=name, owner="o", brand="b", settings=given, secrets=secrets))
         assert set(built.schemas) == {stream.name for stream in manifest.streams}

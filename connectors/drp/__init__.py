@@ -1,0 +1,1 @@
+"""DRP: distribution resource planning of stores, read by SQL."""
