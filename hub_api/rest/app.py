@@ -9,6 +9,7 @@ from hub_api.rest import health, ingest, members, messages, orders, problems, qu
 from hub_api.rest.dependencies import refuse_unknown_query
 from hub_api.rest.limits import BodyLimits
 from hub_api.rest.observe import Observed, Requests
+from hub_api.soap import door
 
 
 def create_app(hub: Hub, *, console: bool = False) -> FastAPI:
@@ -27,11 +28,12 @@ def create_app(hub: Hub, *, console: bool = False) -> FastAPI:
     problems.install(app)
     for part in (orders, stock, members, messages, quarantine, runs, traces, health):
         app.include_router(part.router, dependencies=[Depends(refuse_unknown_query)])
+    app.include_router(door.router)
     app.include_router(ingest.router)  # a signed push carries whatever its own protocol puts into the query
     if console:
         from hub_api.console.app import install
 
         install(app, hub)
-    app.add_middleware(BodyLimits, bulk_bytes=hub.settings.max_body_bytes)
+    app.add_middleware(BodyLimits, bulk_bytes=hub.settings.max_body_bytes, worded={door.PATH: door.refuse_body})
     app.add_middleware(Observed, requests=app.state.requests)
     return app

@@ -28,11 +28,21 @@ async def take(
     hub: Hub, request: Request, *, system: str, stream: str, body: bytes, idempotency_key: str | None
 ) -> Received:
     """Store the body as a message; it is durable when this returns. Raises what ``inbox.receive`` raises."""
+    media_type = request.headers.get("content-type", JSON)
+    return await keep(
+        hub, system=system, stream=stream, body=body, media_type=media_type, idempotency_key=idempotency_key
+    )
+
+
+async def keep(
+    hub: Hub, *, system: str, stream: str, body: bytes, media_type: str, idempotency_key: str | None
+) -> Received:
+    """As ``take``, for a body whose media type is known."""
     incoming = Incoming(
         system=system,
         stream=stream,
         body=body,
-        media_type=request.headers.get("content-type", JSON),
+        media_type=media_type,
         received_at=datetime.now(UTC),
         idempotency_key=idempotency_key,
         traceparent=telemetry.current_traceparent(),
@@ -56,7 +66,7 @@ async def answer(hub: Hub, received: Received, *, wait: bool) -> Response:
     A document that could not be read as a whole is 422, with every issue. The wait is bounded by the setting
     ``wait_s``; after it the answer is 202, and the records are applied all the same.
     """
-    document = await _carried_out(hub, received) if wait else received.answer
+    document = await carry_out(hub, received) if wait else received.answer
     headers = {"Location": f"/v1/messages/{received.message_id}"}
     if not received.new:
         headers["Idempotency-Replayed"] = "true"
@@ -76,8 +86,8 @@ def _store(hub: Hub, incoming: Incoming) -> Received:
     return received
 
 
-async def _carried_out(hub: Hub, received: Received) -> dict[str, Any]:
-    """Carry the message's run on here, or wait while a worker does."""
+async def carry_out(hub: Hub, received: Received) -> dict[str, Any]:
+    """Carry the message's run on here, or wait while a worker does; what became of it, or how far it is by then."""
     deadline = anyio.current_time() + hub.settings.wait_s
     with anyio.move_on_after(hub.settings.wait_s):
         await run_sync(hub.runner.run_now, received.run_id, abandon_on_cancel=True)

@@ -5,9 +5,11 @@ A limit is checked against the declared length first and against the bytes that 
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from canonical_model.errors import HubError, LimitError, RejectedError, TransientError
@@ -15,20 +17,30 @@ from hub_api.rest.problems import answer
 
 COMMAND_BYTES: Final = 64 * 1024
 BODY_DEADLINE_S: Final = 60.0
-BULK_PATHS: Final = ("/v1/ingest/", "/v1/orders")
+BULK_PATHS: Final = ("/v1/ingest/", "/v1/orders", "/soap/")
 BODIES_AT_ONCE: Final = 16
+
+Worded = Callable[[HubError, Scope], Response]
 
 
 class BodyLimits:
     """ASGI middleware: ``bulk_bytes`` for the paths that take records, COMMAND_BYTES for every other.
 
     All bodies in hand together stay within BODIES_AT_ONCE full ones; beyond that the sender is asked to come again.
+    ``worded`` answers a refusal in the words of a door's own protocol, by the start of its path.
     """
 
-    def __init__(self, app: ASGIApp, bulk_bytes: int, deadline_s: float = BODY_DEADLINE_S) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        bulk_bytes: int,
+        deadline_s: float = BODY_DEADLINE_S,
+        worded: Mapping[str, Worded] | None = None,
+    ) -> None:
         self.app = app
         self.bulk_bytes = bulk_bytes
         self.deadline_s = deadline_s
+        self.worded = worded or {}
         self.room = _Room(BODIES_AT_ONCE * bulk_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,7 +59,13 @@ class BodyLimits:
             finally:
                 self.room.give_back(body.taken_bytes)
         if not body.answering:
-            await answer(refusal)(scope, receive, send)
+            await self._answer(refusal, scope)(scope, receive, send)
+
+    def _answer(self, refusal: HubError, scope: Scope) -> Response:
+        for path, word in self.worded.items():
+            if scope["path"].startswith(path):
+                return word(refusal, scope)
+        return answer(refusal)
 
 
 class _RefusedError(BaseException):

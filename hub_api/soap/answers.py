@@ -1,0 +1,34 @@
+"""What became of a message, as the response element of its operation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hub_api.soap.faults import FaultIssue, clean, render_issue
+from hub_api.soap.records import NAMESPACE, Operation
+from hub_api.soap.words import zh_of_code
+
+
+def render_answer(operation: Operation, version: str, message_id: str, document: Mapping[str, Any]) -> bytes:
+    """The envelope of an answer; ``document`` is what ``results.read_results`` says of the message."""
+    results = "".join([_result(operation, result) for result in document.get("results", ())])
+    counts = "".join(f"<{name}>{document[name]}</{name}>" for name in ("records", "accepted", "quarantined", "ignored"))
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?><s:Envelope xmlns:s="{version}"><s:Body>'
+        f'<{operation.name}Response xmlns="{NAMESPACE}"><messageId>{clean(message_id)}</messageId>'
+        f"<hubMessageId>{document['message_id']}</hubMessageId><state>{document['state']}</state>{counts}{results}"
+        f"</{operation.name}Response></s:Body></s:Envelope>"
+    ).encode()
+
+
+def _result(operation: Operation, result: Mapping[str, Any]) -> str:
+    source = result["source_id"]
+    issues = "".join([_issue(operation, issue) for issue in result["issues"]]) if result["issues"] else ""
+    return (
+        f"<result><position>{result['position'] + 1}</position><status>{result['status']}</status>"
+        f"{f'<sourceId>{clean(source)}</sourceId>' if source is not None else ''}{issues}</result>"
+    )
+
+
+def _issue(operation: Operation, issue: Mapping[str, str]) -> str:
+    code = issue["code"]
+    return render_issue(FaultIssue(operation.place_of(issue["field"]), code, zh_of_code(code), issue["detail"]))

@@ -1,0 +1,169 @@
+"""From the bytes of a request to its envelope; everything that is no plain SOAP message is refused here.
+
+Nothing grows while it is read: a DOCTYPE is refused before the parser sees it, tags are counted before a tree is
+built, entities, DTDs and the network are off, and libxml2 stops at 256 levels and 10 MB of one text.
+"""
+
+import re
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any, Final, cast
+
+from lxml import etree
+
+from canonical_model.errors import Issue, LimitError, RecordError
+
+SOAP_11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
+SOAP_12: Final = "http://www.w3.org/2003/05/soap-envelope"
+MEDIA_TYPES: Final = {"text/xml": SOAP_11, "application/soap+xml": SOAP_12, "application/xml": SOAP_11}
+MAX_MARKS: Final = 1_000_000
+ENCODINGS: Final = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "us-ascii": "utf-8",
+    "ascii": "utf-8",
+    "utf-16": "utf-16",
+    "gbk": "gb18030",
+    "gb2312": "gb18030",
+    "gb18030": "gb18030",
+}
+
+_UTF8_BOM: Final = b"\xef\xbb\xbf"
+_DECLARATION: Final = re.compile(rb"\s*<\?xml\b[^>]{0,200}?\?>")
+_DECLARED_ENCODING: Final = re.compile(rb"encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
+_PROLOG: Final = re.compile(rb"(?:\s+|<!--.*?-->|<\?.*?\?>)*", re.DOTALL)
+_CODES: Final = etree.ErrorTypes
+_BAD_CHARACTERS: Final = {_CODES.ERR_INVALID_CHAR, _CODES.ERR_INVALID_ENCODING, _CODES.ERR_UNSUPPORTED_ENCODING}
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message: its SOAP version (the namespace), its header blocks, and the one element in its body."""
+
+    version: str
+    headers: tuple[etree._Element, ...]
+    content: etree._Element
+
+
+class VersionError(RecordError):
+    """The envelope is of a SOAP version that nobody here speaks."""
+
+    default_code = "soap.version"
+
+
+def version_asked(content_type: str) -> str:
+    """The SOAP version that the media type announces; 1.1 when it announces none."""
+    return MEDIA_TYPES.get(_media_type(content_type)[0], SOAP_11)
+
+
+def read_envelope(body: bytes, content_type: str) -> Envelope:
+    """The envelope of a request.
+
+    Raises RecordError (``document.*``, ``soap.envelope``, ``soap.version``) and LimitError (too many elements).
+    """
+    media_type, charset = _media_type(content_type)
+    if media_type not in MEDIA_TYPES:
+        detail = f"{media_type} is no SOAP message; send text/xml (SOAP 1.1) or application/soap+xml (SOAP 1.2)"
+        raise _refused("document.media_type", detail)
+    return _envelope(_parse(_as_utf8(body, charset)))
+
+
+def _media_type(content_type: str) -> tuple[str, str | None]:
+    message = Message()
+    message["content-type"] = content_type
+    charset = message.get_param("charset")
+    return message.get_content_type(), str(charset).lower() if charset else None
+
+
+def _as_utf8(body: bytes, charset: str | None) -> bytes:
+    """The document in UTF-8. The transport's charset counts, else the byte order mark, else the XML declaration."""
+    if not body.strip():
+        raise _refused("document.empty", "the body is empty; send a SOAP envelope")
+    name = charset or _encoding_of(body)
+    if name not in ENCODINGS:
+        raise _refused("document.encoding", f"the encoding {name[:40]!r} is not read here; send UTF-8")
+    codec = ENCODINGS[name]
+    if codec != "utf-8":
+        try:
+            body = body.decode(codec).encode()
+        except UnicodeError as error:
+            raise _refused("document.encoding", f"the bytes are not {name}; send UTF-8") from error
+    if b"\x00" in body:
+        raise _refused("document.nul", "the document contains a NUL character; remove it at the source")
+    return body
+
+
+def _encoding_of(body: bytes) -> str:
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    declaration = _DECLARATION.match(body)
+    found = _DECLARED_ENCODING.search(declaration[0]) if declaration else None
+    return found[1].decode("ascii").lower() if found and not body.startswith(_UTF8_BOM) else "utf-8"
+
+
+def _parse(body: bytes) -> etree._Element:
+    text = body.removeprefix(_UTF8_BOM)
+    prolog = _PROLOG.match(text)
+    if text.startswith(b"<!DOCTYPE", prolog.end() if prolog else 0):
+        raise _refused("document.dtd", "the document has a DOCTYPE, which SOAP forbids; send the envelope without one")
+    if text.count(b"<") > MAX_MARKS or text.count(b"=") > MAX_MARKS:
+        detail = f"the document has over {MAX_MARKS} tags or attributes; send smaller batches"
+        raise LimitError(detail, code="limit.marks")
+    parser = etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+        collect_ids=False,
+    )
+    try:
+        root = etree.fromstring(text, parser)
+    except etree.XMLSyntaxError as error:
+        raise _syntax(error) from error
+    if cast(Any, root.getroottree().docinfo).doctype:
+        raise _refused("document.dtd", "the document has a DOCTYPE, which SOAP forbids; send the envelope without one")
+    return root
+
+
+def _envelope(root: etree._Element) -> Envelope:
+    name = etree.QName(root)
+    version = name.namespace or ""
+    if name.localname != "Envelope":
+        raise _refused("soap.envelope", "the document is no SOAP envelope; send what the WSDL describes")
+    if version not in (SOAP_11, SOAP_12):
+        raise VersionError(
+            [Issue("Envelope", "soap.version", "the envelope's namespace is neither SOAP 1.1 nor SOAP 1.2; use one")],
+            code="soap.version",
+        )
+    parts = [child.tag for child in root]
+    if parts not in ([f"{{{version}}}Body"], [f"{{{version}}}Header", f"{{{version}}}Body"]):
+        detail = "an envelope holds at most one Header and then exactly one Body; send nothing else in it"
+        raise _refused("soap.envelope", detail, "Envelope")
+    body = root[-1]
+    if len(body) != 1:
+        detail = f"the Body holds {len(body)} elements; send exactly one, the operation"
+        raise _refused("soap.body", detail, "Envelope.Body")
+    headers = tuple(root[0]) if len(root) > 1 else ()
+    return Envelope(version, headers, body[0])
+
+
+def _refused(code: str, detail: str, field: str = "") -> RecordError:
+    return RecordError([Issue(field, code, detail)], code=code)
+
+
+def _syntax(error: etree.XMLSyntaxError) -> RecordError:
+    """Why libxml2 gave up, without its words: they may quote the document."""
+    where = f"line {error.lineno}" if error.lineno else "the start"
+    if "depth" in str(error.msg):
+        return _refused("document.depth", f"elements nest too deep at {where}; send flat records")
+    code = cast(Any, error).code
+    if code in _BAD_CHARACTERS:
+        return _refused("document.encoding", f"{where} holds bytes or characters that XML forbids; send clean UTF-8")
+    if code in (_CODES.ERR_UNDECLARED_ENTITY, _CODES.WAR_UNDECLARED_ENTITY):
+        return _refused("document.entity", f"{where} uses an entity that XML does not know; send the character itself")
+    if code == _CODES.ERR_TAG_NOT_FINISHED:
+        return _refused("document.truncated", f"the XML ends too early, at {where}; send the whole document")
+    return _refused("document.syntax", f"not well-formed XML at {where}; send what an XML library writes")
