@@ -42,10 +42,14 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Dress:
-    """What this system adds to a push each time it is sent: headers, and query parameters such as a signature."""
+    """What this system adds to a push each time it is sent: headers, and query parameters such as a signature.
+
+    ``path``: the door it goes to, where that is not the stream's own.
+    """
 
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    path: str | None = None
 
 
 def api_key_dress(api_key: str) -> Callable[[Push], Dress]:
@@ -58,11 +62,17 @@ def accepted_by_status(answer: Answer) -> bool:
     return answer.is_success
 
 
+def unavailable_by_status(answer: Answer) -> bool:
+    """For protocols whose status tells whether it is worth another try."""
+    return answer.status_code == 429 or answer.status_code >= 500
+
+
 class HubClient:
     """Pushes queued messages in order, one at a time, the same key on every try.
 
-    No answer, 429 or a 5xx: again, waiting longer each time, without an end. A refusal: again up to
-    MAX_REFUSALS, then it is set aside as ``refused`` and the next goes on. ``hub`` None only queues.
+    No answer, or one that is ``unavailable`` (429 or a 5xx): again, waiting longer each time, without an end. A
+    refusal: again up to MAX_REFUSALS, then it is set aside as ``refused`` and the next goes on. ``hub`` None only
+    queues.
     """
 
     def __init__(
@@ -74,6 +84,7 @@ class HubClient:
         system: str,
         dress: Callable[[Push], Dress],
         accepted: Callable[[Answer], bool] = accepted_by_status,
+        unavailable: Callable[[Answer], bool] = unavailable_by_status,
     ) -> None:
         books.extend(_SCHEMA)
         self._books = books
@@ -82,6 +93,7 @@ class HubClient:
         self._system = system
         self._dress = dress
         self._accepted = accepted
+        self._unavailable = unavailable
         self._queued = asyncio.Event()
 
     def queue(self, transaction: sqlite3.Connection, push: Push) -> None:
@@ -125,7 +137,7 @@ class HubClient:
         if self._faults.strikes(Fault.MALFORMED):
             await self._post(client, Push(push.stream, f"{push.key}~broken", _broken(push.body), push.media_type))
         answer = await self._post(client, push)
-        if answer is None or answer.status_code == 429 or answer.status_code >= 500:
+        if answer is None or self._unavailable(answer):
             return False
         if self._accepted(answer):
             self._mark(row, state="acknowledged", refusals=row["refusals"], answer=None)
@@ -141,7 +153,7 @@ class HubClient:
         dress = self._dress(push)
         try:
             return await client.post(
-                f"/v1/ingest/{self._system}/{push.stream}",
+                dress.path or f"/v1/ingest/{self._system}/{push.stream}",
                 params=dress.query,
                 headers={"Content-Type": push.media_type, **dress.headers},
                 content=push.body,

@@ -3,9 +3,10 @@
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,8 @@ from canonical_model.ports import Connector, Door, PushReply, PushRequest, Recei
 from connectors.kit.http import HttpClient
 from connectors.kit.process import SimulatorProcess
 from connectors.kit.registry import connect
+from flows.testing import soap_push
+from flows.testing.soap_push import from_soap
 from mappings.engine import MapContext, load_mapping
 
 API_KEY: Final = "conformance-key"
@@ -28,6 +31,7 @@ class ListeningHub:
     def __init__(self) -> None:
         self.pushes: list[PushRequest] = []
         self.door: Door | None = None
+        self.read_soap: Callable[[PushRequest], PushRequest] = lambda push: push
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -53,6 +57,11 @@ class ListeningHub:
         self.pushes.append(push)
         return self._reply(accepted=True, code="", detail="")
 
+    def take_soap(self, push: PushRequest) -> PushReply:
+        """As ``take``, for a push to the SOAP door."""
+        self.take(self.read_soap(push))
+        return PushReply(soap_push.ANSWER, "text/xml")
+
     def _reply(self, *, accepted: bool, code: str, detail: str) -> PushReply:
         if self.door is not None:
             return self.door.reply(accepted=accepted, code=code, detail=detail)
@@ -73,7 +82,7 @@ class ListeningHub:
                     body=self.rfile.read(int(self.headers["content-length"])),
                     received_at=datetime.now(UTC),
                 )
-                reply = hub.take(push)
+                reply = hub.take_soap(push) if address.path == soap_push.DOOR else hub.take(push)
                 self.send_response(200)
                 self.send_header("content-type", reply.media_type)
                 self.send_header("content-length", str(len(reply.body)))
@@ -171,6 +180,7 @@ def live_system(
             )
             live = LiveSystem(config, connect(config), simulator, hub)
             hub.door = live.connector.door
+            hub.read_soap = partial(from_soap, manifest=live.connector.manifest, schemas=live.connector.schemas)
             yield live
     finally:
         hub.close()

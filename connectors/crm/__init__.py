@@ -1,0 +1,1 @@
+"""A member system (CRM) that answers and pushes by SOAP."""

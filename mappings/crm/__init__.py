@@ -1,0 +1,1 @@
+"""What the CRM says of members and points, in our words."""
