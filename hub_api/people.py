@@ -22,6 +22,20 @@ _LOGIN: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,79}")
 MAX_NAME: Final = 120
 
 
+_LIST: Final = """
+    SELECT p.login, p.name, p.state, p.must_change_password, p.totp_state, p.created_at, p.signed_in_at,
+        p.password_hash IS NOT NULL AS has_password, coalesce(r.brands, '{}') AS brands
+    FROM person p LEFT JOIN LATERAL (
+        SELECT jsonb_object_agg(b.brand, b.roles) AS brands FROM (
+            SELECT brand, array_agg(role ORDER BY role) AS roles FROM person_role
+            WHERE owner = p.owner AND login = p.login AND (%(every)s OR brand = %(brand)s) GROUP BY brand
+        ) b
+    ) r ON true
+    WHERE p.owner = %(owner)s AND (%(every)s OR r.brands IS NOT NULL)
+        AND (%(login)s::text IS NULL OR p.login = %(login)s)
+    ORDER BY p.login"""
+
+
 @dataclass(frozen=True, slots=True)
 class Enrolment:
     """What a person takes into their authenticator app: shown this once. ``uri`` is what the QR code says."""
@@ -61,19 +75,32 @@ def create_person(
         uow.commit()
 
 
-def list_people(uow: UnitOfWork, access: Access, *, every_brand: bool = False) -> list[dict[str, Any]]:
-    """The accounts with a role in the caller's brand (``every_brand``: all), by login, with their roles in it."""
+def list_people(
+    uow: UnitOfWork, access: Access, *, every_brand: bool = False, login: str | None = None
+) -> list[dict[str, Any]]:
+    """The accounts with a role in the caller's brand, by login; ``brands`` holds their roles in it.
+
+    ``every_brand``: all accounts with their roles in all brands, for the command line only.
+    """
     access.require("users", "write")
     rows = uow.execute(
-        "SELECT p.login, p.name, p.state, p.must_change_password, p.totp_state, p.created_at, p.signed_in_at,"
-        " p.password_hash IS NOT NULL AS has_password, coalesce((SELECT jsonb_object_agg(b.brand, b.roles) FROM ("
-        "SELECT r.brand, array_agg(r.role ORDER BY r.role) AS roles FROM person_role r WHERE r.owner = p.owner"
-        " AND r.login = p.login AND (%(every)s OR r.brand = %(brand)s) GROUP BY r.brand) b), '{}') AS brands"
-        " FROM person p WHERE p.owner = %(owner)s AND (%(every)s OR EXISTS (SELECT FROM person_role r"
-        " WHERE r.owner = p.owner AND r.login = p.login AND r.brand = %(brand)s)) ORDER BY p.login",
-        {"owner": access.owner, "brand": access.brand, "every": every_brand and access.kind == "cli"},
+        _LIST,
+        {
+            "owner": access.owner,
+            "brand": access.brand,
+            "login": login,
+            "every": every_brand and access.kind == "cli",
+        },
     )
     return rows.fetchall()
+
+
+def get_person(uow: UnitOfWork, access: Access, login: str) -> dict[str, Any]:
+    """One account as ``list_people`` shows it. NotFoundError if there is none of that login."""
+    rows = list_people(uow, access, every_brand=True, login=fold(login))
+    if not rows:
+        raise _unknown(login)
+    return rows[0]
 
 
 def set_roles(hub: Hub, access: Access, login: str, roles: Sequence[str]) -> None:
@@ -224,8 +251,12 @@ def _lock(uow: UnitOfWork, access: Access, login: str) -> Row:
         "SELECT * FROM person WHERE owner = %s AND login = %s FOR UPDATE", (access.owner, fold(login))
     ).fetchone()
     if person is None:
-        raise NotFoundError(f"there is no user {login!r}; `yipan user list` shows them", code="user.unknown")
+        raise _unknown(login)
     return person
+
+
+def _unknown(login: str) -> NotFoundError:
+    return NotFoundError(f"there is no user {login!r}; `yipan user list` shows them", code="user.unknown")
 
 
 def _lock_whole(uow: UnitOfWork, access: Access, login: str, *, own: bool = False) -> Row:

@@ -17,6 +17,7 @@ from flows.runtime.bootstrap import Hub
 from flows.runtime.database import Database
 from hub_api import passwords, people, sessions, sign_in_guard, totp
 from hub_api.audit import AuditFilter, list_entries
+from hub_api.roles import scopes_of
 from tests.hub_api.accounts import ADDRESS, GIVEN, PASSWORD, make_person, shell, signed_in
 
 
@@ -43,7 +44,7 @@ class TestSigningIn:
         session = signed_in(hub, " LI ")
         access = sessions.find_session(hub.database, session.token)
         assert access is not None
-        assert access.scopes == people.scopes_of(["operator", "finance"])
+        assert access.scopes == scopes_of(["operator", "finance"])
         assert (access.actor, access.owner, access.brand, access.channel) == ("user:li", "owner", "brand", None)
         assert session.brands == ("brand",)
 
@@ -345,7 +346,7 @@ class TestOnesOwnAccount:
         session = signed_in(hub, "li")
         assert (session.brand, session.brands) == ("brand", ("brand", "sister"))
         other = sessions.choose_brand(hub.database, session.token, "sister")
-        assert (other.access.brand, other.access.scopes) == ("sister", people.scopes_of(["operator"]))
+        assert (other.access.brand, other.access.scopes) == ("sister", scopes_of(["operator"]))
         with pytest.raises(AccessError):
             sessions.choose_brand(hub.database, session.token, "third")
 
