@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
-Kind = Literal["order", "message", "run", "sku", "trace"]
+Kind = Literal["order", "message", "run", "sku", "trace", "member"]
 
-KINDS: Final[tuple[Kind, ...]] = ("order", "message", "run", "sku", "trace")
+KINDS: Final[tuple[Kind, ...]] = ("order", "message", "run", "sku", "trace", "member")
 
 
 def url_of(kind: str, story_id: object) -> str:
