@@ -22,6 +22,8 @@ _SECURITY: Final = f"{{{SOAP_11}}}Header/{{{WSSE}}}Security/{{{WSSE}}}UsernameTo
 
 Answer = Mapping[str, Any]
 
+_BUSY: Final[Answer] = {"resultCode": "E900", "resultMsg": "系统忙"}
+
 
 class FaultError(Exception):
     """A SOAP fault: its code (with the prefix of its namespace) and its words."""
@@ -33,10 +35,12 @@ class FaultError(Exception):
 
 
 class MemberService:
-    """Answers envelopes over the books. ``page_rows``: the most rows that this CRM puts into one page."""
+    """Answers envelopes over the books. ``page_rows``: the most rows that this CRM puts into one page; ``busy``:
+    whether it has no time just now."""
 
-    def __init__(self, loyalty: Loyalty, *, user: str, password: str, page_rows: int) -> None:
+    def __init__(self, loyalty: Loyalty, *, user: str, password: str, page_rows: int, busy: Callable[[], bool]) -> None:
         self._loyalty = loyalty
+        self._busy = busy
         self._user = user
         self._password = password
         self._page_rows = page_rows
@@ -51,7 +55,8 @@ class MemberService:
         try:
             request = self._request(content)
             name = etree.QName(request).localname
-            return 200, _envelope(_element(f"{name}Response", self._operations[name](request)))
+            said = _BUSY if self._busy() else self._operations[name](request)
+            return 200, _envelope(_element(f"{name}Response", said))
         except FaultError as error:
             return 500, _envelope(_fault(error))
 

@@ -23,6 +23,7 @@ from connectors.kit.outgoing import HubClient
 from connectors.kit.simulator import Options, json_response, parse_options, serve, simulator_app
 
 SETTINGS: Final = {"user": "YIPAN", "password": "yipan-demo", "page_rows": "500", "zone": "Asia/Shanghai"}
+BUSY: Final = "busy"
 
 Handler = Callable[[Request], Awaitable[Any]]
 
@@ -31,7 +32,7 @@ def build(options: Options) -> ASGIApp:
     """The simulator over the books at ``options.data``."""
     settings = options.settings
     books = Books(options.data, SCHEMA)
-    faults = Faults(options.seed, options.faults)
+    faults = Faults(options.seed, options.faults, also=[BUSY])
     hub = HubClient(
         books,
         faults,
@@ -42,7 +43,11 @@ def build(options: Options) -> ASGIApp:
     )
     loyalty = Loyalty(books, hub, system=options.system, zone=ZoneInfo(settings["zone"]))
     service = MemberService(
-        loyalty, user=settings["user"], password=settings["password"], page_rows=int(settings["page_rows"])
+        loyalty,
+        user=settings["user"],
+        password=settings["password"],
+        page_rows=int(settings["page_rows"]),
+        busy=lambda: faults.strikes(BUSY),
     )
     routes = [*_protocol(service), *_controls(loyalty)]
     return simulator_app(options.system, books=books, faults=faults, hub=hub, routes=routes)
