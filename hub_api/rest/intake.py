@@ -1,5 +1,6 @@
 """From a pushed body to an answer: stored first, then, if the sender wants to wait, carried out and reported."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ from hub_api.results import read_results
 JSON: Final = "application/json"
 POLL_S: Final = 0.05
 IN_WORK: Final = "received"
+
+ReadResults = Callable[[Hub, str], dict[str, Any]]
 
 
 async def take(
@@ -86,13 +89,17 @@ def _store(hub: Hub, incoming: Incoming) -> Received:
     return received
 
 
-async def carry_out(hub: Hub, received: Received) -> dict[str, Any]:
-    """Carry the message's run on here, or wait while a worker does; what became of it, or how far it is by then."""
+async def carry_out(hub: Hub, received: Received, read: ReadResults | None = None) -> dict[str, Any]:
+    """Carry the message's run on here, or wait while a worker does; what became of it, or how far it is by then.
+
+    ``read`` says what became of the message; ``results.read_results`` when left out.
+    """
+    read = read or _results
     deadline = anyio.current_time() + hub.settings.wait_s
     with anyio.move_on_after(hub.settings.wait_s):
         await run_sync(hub.runner.run_now, received.run_id, abandon_on_cancel=True)
     while True:
-        document = await run_sync(_results, hub, received.message_id)
+        document = await run_sync(read, hub, received.message_id)
         if document["state"] != IN_WORK or anyio.current_time() >= deadline:
             return document
         await anyio.sleep(POLL_S)

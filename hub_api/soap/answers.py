@@ -1,11 +1,19 @@
 """What became of a message, as the response element of its operation."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
+from canonical_model.ports import StreamSpec
+from flows.ingest.intake import MAX_SOURCE_ID
+from flows.ingest.messages import get_message
+from flows.runtime.bootstrap import Hub
+from hub_api.results import read_results
 from hub_api.soap.faults import FaultIssue, clean, render_issue
 from hub_api.soap.records import NAMESPACE, Operation
 from hub_api.soap.words import zh_of_code
+
+APPLIED: Final = "applied"
+ACCEPTED: Final = "accepted"
 
 
 def render_answer(operation: Operation, version: str, message_id: str, document: Mapping[str, Any]) -> bytes:
@@ -18,6 +26,28 @@ def render_answer(operation: Operation, version: str, message_id: str, document:
         f"<hubMessageId>{document['message_id']}</hubMessageId><state>{document['state']}</state>{counts}{results}"
         f"</{operation.name}Response></s:Body></s:Envelope>"
     ).encode()
+
+
+def read_answer(hub: Hub, message_id: str, spec: StreamSpec, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """As ``read_results`` of that message. When all ``records``, just sent, were accepted, they are not read again."""
+    with hub.database.unit() as uow:
+        message = get_message(uow.connection, message_id)
+        plain = not spec.personal and spec.key.isidentifier()
+        if not (plain and message["state"] == APPLIED and message["accepted"] == len(records)):
+            return read_results(uow, message)
+    results = [
+        {"position": position, "status": ACCEPTED, "source_id": str(record[spec.key])[:MAX_SOURCE_ID], "issues": ()}
+        for position, record in enumerate(records)
+    ]
+    return {
+        "message_id": message_id,
+        "state": APPLIED,
+        "records": len(records),
+        "accepted": len(records),
+        "quarantined": 0,
+        "ignored": 0,
+        "results": results,
+    }
 
 
 def _result(operation: Operation, result: Mapping[str, Any]) -> str:

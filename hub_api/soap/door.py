@@ -2,8 +2,8 @@
 
 import logging
 import secrets
-from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -15,13 +15,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Scope
 
 from canonical_model.errors import HubError, Issue, NotFoundError, RecordError, RejectedError
+from canonical_model.ports import StreamSpec
 from flows.runtime.bootstrap import Hub
 from hub_api.auth import Access
 from hub_api.rest import intake
 from hub_api.rest.dependencies import HubOf
 from hub_api.rest.problems import RETRY_AFTER_S
 from hub_api.soap import faults
-from hub_api.soap.answers import render_answer
+from hub_api.soap.answers import read_answer, render_answer
 from hub_api.soap.envelope import SOAP_11, SOAP_12, Envelope, read_envelope, version_asked
 from hub_api.soap.faults import MEDIA_TYPES, Fault, FaultError
 from hub_api.soap.records import MESSAGE_ID, NAMESPACE, OPERATIONS, SYSTEM, VALIDATOR, Operation
@@ -124,19 +125,24 @@ class _Call:
         if authorization.lower().startswith("bearer "):
             await run_sync(by_header, hub.database, authorization)
         body = await self._request.body()
-        system, stream, message_id, records = await run_sync(self._read, body, authorization)
+        system, spec, message_id, records = await run_sync(self._read, body, authorization)
         received = await intake.keep(
-            hub, system=system, stream=stream, body=records, media_type=intake.JSON, idempotency_key=message_id
+            hub,
+            system=system,
+            stream=spec.name,
+            body=orjson.dumps(records),
+            media_type=intake.JSON,
+            idempotency_key=message_id,
         )
-        document = await intake.carry_out(hub, received)
+        document = await intake.carry_out(hub, received, partial(read_answer, spec=spec, records=records))
         if document["state"] == "unreadable":
             (whole,) = document["results"]
             raise RecordError([Issue(**issue) for issue in whole["issues"]], code=whole["issues"][0]["code"])
         assert self.operation is not None
         return await run_sync(render_answer, self.operation, self.version, message_id, document)
 
-    def _read(self, body: bytes, authorization: str) -> tuple[str, str, str, bytes]:
-        """System, stream and message id of the request, and its records as JSON."""
+    def _read(self, body: bytes, authorization: str) -> tuple[str, StreamSpec, str, list[dict[str, Any]]]:
+        """System, stream and message id of the request, and its records."""
         envelope = read_envelope(body, self._content_type)
         self.version = envelope.version
         _check_headers(envelope)
@@ -144,9 +150,8 @@ class _Call:
         self.operation = operation = _operation(envelope)
         if violations := VALIDATOR.violations(envelope.content):
             raise FaultError(faults.of_violations(violations))
-        system, stream = _target(self._hub, access, operation, envelope.content.findtext(SYSTEM))
-        records = orjson.dumps(operation.read_items(envelope.content))
-        return system, stream, envelope.content.findtext(MESSAGE_ID) or "", records
+        system, spec = _target(self._hub, access, operation, envelope.content.findtext(SYSTEM))
+        return system, spec, envelope.content.findtext(MESSAGE_ID) or "", operation.read_items(envelope.content)
 
 
 def _check_headers(envelope: Envelope) -> None:
@@ -177,7 +182,7 @@ def _operation(envelope: Envelope) -> Operation:
     raise RecordError([Issue("Body", "soap.operation", detail)], code="soap.operation")
 
 
-def _target(hub: Hub, access: Access, operation: Operation, named: str | None) -> tuple[str, str]:
+def _target(hub: Hub, access: Access, operation: Operation, named: str | None) -> tuple[str, StreamSpec]:
     """The system and its stream that the request feeds, if the caller may feed it.
 
     Raises RejectedError (``system.ambiguous``), AccessError, NotFoundError.
@@ -189,10 +194,9 @@ def _target(hub: Hub, access: Access, operation: Operation, named: str | None) -
     system = named if named is not None else systems[0]
     access.require("ingest", system)
     intake.check_brand(hub, access, system)
-    manifest = hub.estate.connector(system).manifest
-    by_operation: Mapping[str | None, Any] = {stream.operation: stream for stream in manifest.streams}
-    if operation.name not in by_operation:
-        taken = ", ".join(sorted(name for name in by_operation if name)) or "nothing by SOAP"
+    streams = {stream.operation: stream for stream in hub.estate.connector(system).manifest.streams if stream.operation}
+    if operation.name not in streams:
+        taken = ", ".join(sorted(streams)) or "nothing by SOAP"
         detail = f"{system} does not take {operation.name}; it takes {taken}"
         raise NotFoundError(detail, code="operation.unsupported", system=system)
-    return system, by_operation[operation.name].name
+    return system, streams[operation.name]

@@ -1,0 +1,243 @@
+"""SOAP items a second: our parser beside spyne's, and the durable door beside our own parser.
+
+The payload is one PushStock of 2,000 items with Chinese text. `spyne`: parse, validate and render the answer of 2,000
+results, in process, both with lxml's schema validation of the same facets; spyne runs its own server stages without
+HTTP. `own_parse`: `yipan serve` on an embedded PostgreSQL, two clients that push by HTTP and wait until every item is
+stored, applied to its shelf and answered one by one, beside parsing and validating alone.
+"""
+
+import contextlib
+import http.client
+import itertools
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from benchmarks import harness
+from flows.runtime import embedded
+from flows.runtime.bootstrap import build
+from flows.runtime.settings import Settings
+from hub_api.auth import create_key
+from hub_api.soap.answers import render_answer
+from hub_api.soap.envelope import SOAP_11, read_envelope
+from hub_api.soap.records import NAMESPACE, OPERATIONS, VALIDATOR
+
+ITEMS = 2_000
+SKUS = 1_000
+CLIENTS = 2
+TIMEOUT_S = 120.0
+OWNER = "bench"
+MEDIA_TYPE = "text/xml; charset=utf-8"
+ESTATE = f"""
+owner = "{OWNER}"
+brand = "{OWNER}"
+
+[systems.shop]
+connector = "hub"
+
+[[authority]]
+kind = "warehouse"
+system = "shop"
+"""
+
+
+def _template() -> bytes:
+    items = "".join(
+        f"<item><id>@M@-{n}</id><sku>羊绒衫-{n % SKUS:05}</sku><location>W@C@{n // SKUS}</location>"
+        f"<kind>snapshot</kind><quantity>{n % 9 + 1}@Q@</quantity><quality>sellable</quality><asOf>@T@</asOf>"
+        f"<sequence>@M@</sequence><reason>盘点😀</reason></item>"
+        for n in range(ITEMS)
+    )
+    operation = f'<PushStock xmlns="{NAMESPACE}"><messageId>@M@</messageId>{items}</PushStock>'
+    return f'<s:Envelope xmlns:s="{SOAP_11}"><s:Body>{operation}</s:Body></s:Envelope>'.encode()
+
+
+TEMPLATE = _template()
+
+
+def make_body(message: int) -> bytes:
+    """One message of ITEMS snapshots. Each counts differently, at a later time; each client has its own shelves."""
+    moment = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=message)
+    values = {"M": str(message), "C": str(message % CLIENTS), "Q": f"{message % 1_000:03}", "T": moment.isoformat()}
+    body = TEMPLATE
+    for mark, value in values.items():
+        body = body.replace(f"@{mark}@".encode(), value.encode())
+    return body
+
+
+def parse(body: bytes) -> list[dict[str, Any]]:
+    """Our parse: envelope, schema, records."""
+    content = read_envelope(body, MEDIA_TYPE).content
+    assert not VALIDATOR.violations(content)
+    return OPERATIONS["PushStock"].read_items(content)
+
+
+def parse_and_render(body: bytes) -> bytes:
+    """Our parse, and the answer that every item was accepted."""
+    records = parse(body)
+    results = [{"position": n, "status": "accepted", "source_id": r["id"], "issues": []} for n, r in enumerate(records)]
+    counts = {"records": len(records), "accepted": len(records), "quarantined": 0, "ignored": 0}
+    document = {"message_id": "msg_1", "state": "applied", **counts, "results": results}
+    return render_answer(OPERATIONS["PushStock"], SOAP_11, "1", document)
+
+
+def spyne_server() -> Callable[[bytes], bytes]:
+    """The same operation as spyne's documentation writes it, validated by lxml."""
+    warnings.filterwarnings("ignore", module="spyne")
+    from spyne import Application, ComplexModel, DateTime, Integer, Integer32, MethodContext, ServiceBase, Unicode, rpc
+    from spyne.protocol.soap import Soap11
+    from spyne.server import ServerBase
+
+    code = Unicode(min_len=1, max_len=120, min_occurs=1)
+    maybe = Unicode(min_len=1, max_len=120)
+    tns = {"__namespace__": NAMESPACE}
+    stock = type("Stock", (ComplexModel,), tns | {"_type_info": [
+        ("id", code), ("sku", code), ("location", code),
+        ("kind", Unicode(values=["snapshot", "delta"], min_occurs=1)),
+        ("quantity", Integer(ge=-(10**12), le=10**12, min_occurs=1)),
+        ("quality", Unicode(values=["sellable", "defective", "machine_damaged", "box_damaged", "in_transit"])),
+        ("asOf", DateTime(min_occurs=1)), ("sequence", Integer(ge=0, le=10**12)), ("reason", maybe)]})  # fmt: skip
+    issue = type("Issue", (ComplexModel,), tns | {"_type_info": [
+        ("field", Unicode), ("code", Unicode), ("zh", Unicode), ("en", Unicode)]})  # fmt: skip
+    result = type("Result", (ComplexModel,), tns | {"_type_info": [
+        ("position", Integer32), ("status", Unicode), ("sourceId", Unicode),
+        ("issue", issue.customize(max_occurs=1000))]})  # fmt: skip
+    many = stock.customize(min_occurs=1, max_occurs=10_000)
+    names = ["messageId", "hubMessageId", "state", "records", "accepted", "quarantined", "ignored", "result"]
+    types = [Unicode] * 3 + [Integer32] * 4 + [result.customize(max_occurs=10_000)]
+
+    class Hub(ServiceBase):  # type: ignore[misc]
+        @rpc(Unicode(min_len=1, max_len=200), Unicode(max_len=40), many, _returns=types, _out_variable_names=names,
+             _in_arg_names={"message_id": "messageId"})  # fmt: skip
+        def PushStock(ctx, message_id, system, item):  # noqa: N802, N805
+            done = [result(position=n, status="accepted", sourceId=each.id) for n, each in enumerate(item, 1)]
+            return message_id, "msg_1", "applied", len(item), len(item), 0, 0, done
+
+    app = Application([Hub], NAMESPACE, in_protocol=Soap11(validator="lxml"), out_protocol=Soap11())
+    server = ServerBase(app)
+
+    def call(body: bytes) -> bytes:
+        initial = MethodContext(server, MethodContext.SERVER)
+        initial.in_string = [body]
+        (context,) = server.generate_contexts(initial, "utf-8")
+        if context.in_error is None:
+            server.get_in_object(context)
+        assert context.in_error is None, context.in_error
+        server.get_out_object(context)
+        assert context.out_error is None, context.out_error
+        server.get_out_string(context)
+        return b"".join(context.out_string)
+
+    return call
+
+
+class Door:
+    """The hub as a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._settings = Settings(data_dir=folder, estate=folder / "estate.toml", log_level="WARNING")
+        self._settings.estate.write_text(ESTATE)
+        with build(self._settings) as hub:
+            key = create_key(hub.database, owner=OWNER, brand=OWNER, name="bench", scopes=["ingest:shop"])
+        self._headers = {"Authorization": f"Bearer {key}"}
+        environment = {
+            **os.environ,
+            "YIPAN_DATA_DIR": str(folder),
+            "YIPAN_ESTATE": str(self._settings.estate),
+            "YIPAN_LOG_LEVEL": "WARNING",
+        }
+        command = [sys.executable, "-c", "from hub_api.cli import main; main()", "serve", "--port", "0", "--json"]
+        self._process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self._address = urlsplit(json.loads(self._process.stdout.readline())["url"]).netloc
+        self._numbers = itertools.count(1)
+        self._seed()
+
+    def push(self, messages: int) -> int:
+        """Push that many new messages over CLIENTS connections; items that were answered as accepted."""
+        bodies = [make_body(next(self._numbers)) for _ in range(messages)]
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            return sum(clients.map(self._send, (bodies[n::CLIENTS] for n in range(CLIENTS))))
+
+    def _send(self, bodies: list[bytes]) -> int:
+        accepted = 0
+        for content in self._post("/soap/v1", bodies, MEDIA_TYPE):
+            assert b"<accepted>2000</accepted>" in content, content[:2_000]
+            accepted += content.count(b"<status>accepted</status>")
+        return accepted
+
+    def _post(self, path: str, bodies: list[bytes], media_type: str) -> list[bytes]:
+        connection = http.client.HTTPConnection(self._address, timeout=TIMEOUT_S)
+        answers = []
+        for body in bodies:
+            connection.request("POST", path, body, {**self._headers, "Content-Type": media_type})
+            response = connection.getresponse()
+            answers.append(response.read())
+            assert response.status == 200, answers[-1][:2_000]
+        connection.close()
+        return answers
+
+    def _seed(self) -> None:
+        skus = [{"code": f"羊绒衫-{n:05}", "spu": f"SPU-{n // 4}", "name": f"羊绒衫 {n}"} for n in range(SKUS)]
+        codes = [f"W{client}{n}" for client in range(CLIENTS) for n in range(ITEMS // SKUS)]
+        places = [{"code": code, "name": f"仓 {code}", "kind": "warehouse"} for code in codes]
+        for stream, records in (("products", skus), ("locations", places)):
+            self._post(f"/v1/ingest/shop/{stream}?wait=true", [orjson.dumps(records)], "application/json")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+        embedded.stop(self._settings.data_dir / "postgres")
+
+
+def repeated(work: Callable[[bytes], Any], times: int) -> Callable[[], int]:
+    """A contender that does ``work`` on the same payload again and again."""
+    body = make_body(0)
+
+    def contender() -> int:
+        for _ in range(times):
+            work(body)
+        return times * ITEMS
+
+    return contender
+
+
+def measure(quick: bool) -> harness.Report:
+    """Rounds of all four, the order turning; a first round of each is not counted."""
+    rounds, times = (5, 4) if quick else (15, 10)
+    logging.getLogger("spyne").setLevel(logging.CRITICAL)
+    spyne = spyne_server()
+    assert spyne(make_body(0)).count(b"accepted<") == parse_and_render(make_body(0)).count(b"accepted<") == ITEMS
+    report = harness.Report(packages=("lxml", "spyne"))
+    with tempfile.TemporaryDirectory(prefix="yipan-bench-") as name, contextlib.ExitStack() as started:
+        folder = Path(name)
+        folder.chmod(0o755)
+        door = Door(folder)
+        started.callback(door.stop)
+        contenders: dict[str, Callable[[], int]] = {
+            "ours": repeated(parse_and_render, times),
+            "spyne": repeated(spyne, max(times // 4, 1)),
+            "own_parse": repeated(parse, times),
+            "door": lambda: door.push(2 * times),
+        }
+        harness.interleave(contenders, rounds=1)
+        rates = harness.interleave(contenders, rounds=rounds)
+    report.compare("ours", {name: rates[name] for name in ("ours", "spyne")}, "items_per_s")
+    report.compare("door", {name: rates[name] for name in ("door", "own_parse")}, "items_per_s")
+    return report
+
+
+if __name__ == "__main__":
+    harness.main(__doc__, measure)
