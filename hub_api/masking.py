@@ -1,12 +1,15 @@
 """Masks: enough to recognise a value one knows, not enough to learn one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
+
+from canonical_model.member import plain_mobile
 
 MASK: Final = "•"
 HIDDEN: Final = MASK * 3
 SHORT: Final = 4
 LONG: Final = 11
+TELLING: Final = 8
 
 
 def mask(value: Any) -> Any:
@@ -26,10 +29,14 @@ def mask_fields(record: Any, paths: Iterable[str]) -> Any:
     """A copy of ``record`` with the values at the dotted ``paths`` masked; ``[]`` goes through a list.
 
     A path that cannot be followed literally masks the whole value it starts from: too much rather than too little.
+    A text elsewhere in the record that repeats such a value (a card number made of the mobile number) is hidden too.
     """
+    masked, told = record, list[str]()
     for path in paths:
-        record = _mask_at(record, path.replace("[*]", "[]").split("."))
-    return record
+        keys = path.replace("[*]", "[]").split(".")
+        masked = _mask_at(masked, keys)
+        told += [plain for value in _values_at(record, keys) if len(plain := plain_mobile(str(value))) >= TELLING]
+    return _without(masked, told) if told else masked
 
 
 def hide_undeclared(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -76,6 +83,28 @@ def _mask_at(value: Any, keys: list[str]) -> Any:
     if name in value:
         return {**value, name: _mask_at(value[name], keys[1:])}
     return value if name.replace("_", "").isalnum() else mask(value)
+
+
+def _values_at(value: Any, keys: list[str]) -> Iterator[str | int]:
+    if isinstance(value, list):
+        for inner in value:
+            yield from _values_at(inner, keys)
+    elif keys and isinstance(value, dict):
+        yield from _values_at(value.get(keys[0].removesuffix("[]").strip('"')), keys[1:])
+    elif isinstance(value, str | int):
+        yield value
+
+
+def _without(value: Any, told: list[str]) -> Any:
+    match value:
+        case dict():
+            return {key: _without(inner, told) for key, inner in value.items()}
+        case list():
+            return [_without(inner, told) for inner in value]
+        case str() | int():
+            plain = plain_mobile(str(value))
+            return HIDDEN if any(word in plain for word in told) else value
+    return value
 
 
 def _mask_text(text: str) -> str:

@@ -63,3 +63,11 @@ def test_a_path_that_cannot_be_followed_hides_too_much_rather_than_too_little() 
 )
 def test_masking_never_fails_and_stays_json(record: object) -> None:
     orjson.dumps(mask_fields(record, ["a.b", "a[].b"]), default=str)
+
+
+@pytest.mark.parametrize("card", ["13800138000", "V13800138000", 13800138000, ["138 0013 8000"]])
+def test_a_personal_value_that_is_repeated_elsewhere_is_hidden_there_too(card: Any) -> None:
+    record = {"mobile": "+86 13800138000", "card": card, "shop": "S001", "name": "陈一", "remark": "陈一 was here"}
+    shown = mask_fields(record, ["mobile", "name"])
+    assert "0013" not in str(shown)
+    assert (shown["shop"], shown["remark"]) == ("S001", "陈一 was here")
