@@ -75,24 +75,25 @@ class UnmaskingRow(SQLModel, table=True):
 PREFIX: Final = "text_pattern_ops"
 
 
-def _index(name: str, table: str, *columns: str, by_prefix: str | None = None, known: str | None = None) -> None:
+def _index(name: str, table: str, *columns: str, by_prefix: str | None = None, only: str | None = None) -> None:
     """An index on someone else's table; ``by_prefix`` is the column searched by its beginning, too."""
     options: dict[str, Any] = {"postgresql_ops": {by_prefix: PREFIX}} if by_prefix else {}
-    if known:
-        options["postgresql_where"] = text(f"{known} IS NOT NULL")
+    if only:
+        options["postgresql_where"] = text(only)
     there: Table = SQLModel.metadata.tables[table]
     Index(name, *(there.c[column] for column in columns), **options)
 
 
 _index("ix_sales_order_search", "sales_order", "owner", "brand", "order_no", by_prefix="order_no")
-_index("ix_sales_order_person", "sales_order", "receiver_key_id", known="receiver_key_id")
+_index("ix_sales_order_person", "sales_order", "receiver_key_id", only="receiver_key_id IS NOT NULL")
 _index("ix_parcel_search", "parcel", "owner", "brand", "parcel_no", by_prefix="parcel_no")
-_index("ix_parcel_waybill", "parcel", "owner", "brand", "waybill", by_prefix="waybill", known="waybill")
+_index("ix_parcel_waybill", "parcel", "owner", "brand", "waybill", by_prefix="waybill", only="waybill IS NOT NULL")
 _index("ix_sku_search", "sku", "owner", "brand", "code", by_prefix="code")
 _index("ix_crosswalk_search", "crosswalk", "owner", "brand", "outside_id")
-_index("ix_effect_document", "effect", "owner", "brand", "outside_id", known="outside_id")
+_index("ix_effect_document", "effect", "owner", "brand", "outside_id", only="outside_id IS NOT NULL")
 _index("ix_message_stream", "message", "owner", "brand", "system", "stream", "id")
 _index("ix_message_record_person", "message_record", "key_id")
-_index("ix_quarantine_person", "quarantine", "key_id", known="key_id")
+_index("ix_quarantine_person", "quarantine", "key_id", only="key_id IS NOT NULL")
+_index("ix_quarantine_open", "quarantine", "owner", "brand", "system", "stream", "id", only="state = 'open'")
 
 mirror_defaults(SQLModel.metadata)

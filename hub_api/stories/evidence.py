@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 
 from canonical_model.errors import HubError, NotFoundError, TransientError, UncertainError
-from canonical_model.ports import Idempotency
+from canonical_model.ports import Idempotency, Receipt
 from flows.runtime.bootstrap import Hub
 from flows.runtime.database import Row, UnitOfWork
 from flows.runtime.sealing import Sealed
@@ -82,14 +82,17 @@ def _look(writer: BoundWriter, key: str) -> ReadBack:
         return ReadBack("away", asked_at, words=error.detail)
     except HubError as error:
         return ReadBack("unable", asked_at, words=error.detail)
-    except NotImplementedError:
-        return ReadBack("unable", asked_at, words=f"{writer.system} does not say what it has by our key; look there")
-    if receipt is None and writer.spec.idempotency is not Idempotency.READ_BACK:
-        return ReadBack("unable", asked_at, words=f"{writer.system} shows nothing by our key, which proves nothing")
-    if receipt is None:
+    return _read(writer, key, receipt, asked_at)
+
+
+def _read(writer: BoundWriter, key: str, receipt: Receipt | None, asked_at: datetime) -> ReadBack:
+    """What an answer means; only a writer that declares ``read_back`` proves absence by silence."""
+    if receipt is not None:
+        words = f"{writer.system} has it as {receipt.outside_id}"
+        return ReadBack("landed", asked_at, receipt.outside_id, _masked(dict(receipt.detail)), words)
+    if writer.spec.idempotency is Idempotency.READ_BACK:
         return ReadBack("absent", asked_at, words=f"{writer.system} knows nothing of {key}")
-    words = f"{writer.system} has it as {receipt.outside_id}"
-    return ReadBack("landed", asked_at, receipt.outside_id, _masked(dict(receipt.detail)), words)
+    return ReadBack("unable", asked_at, words=f"{writer.system} shows nothing by our key, which proves nothing")
 
 
 def _advice(row: Row, idempotency: Idempotency, read_back: ReadBack | None) -> str:

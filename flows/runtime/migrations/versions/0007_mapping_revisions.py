@@ -13,24 +13,25 @@ def upgrade() -> None:
     _mapping_revision()
     _record_correction()
     _unmasking()
-    for name, table, columns, prefix, known in (
+    for name, table, columns, prefix, only in (
         ("ix_sales_order_search", "sales_order", ["owner", "brand", "order_no"], "order_no", None),
-        ("ix_sales_order_person", "sales_order", ["receiver_key_id"], None, "receiver_key_id"),
+        ("ix_sales_order_person", "sales_order", ["receiver_key_id"], None, "receiver_key_id IS NOT NULL"),
         ("ix_parcel_search", "parcel", ["owner", "brand", "parcel_no"], "parcel_no", None),
-        ("ix_parcel_waybill", "parcel", ["owner", "brand", "waybill"], "waybill", "waybill"),
+        ("ix_parcel_waybill", "parcel", ["owner", "brand", "waybill"], "waybill", "waybill IS NOT NULL"),
         ("ix_sku_search", "sku", ["owner", "brand", "code"], "code", None),
         ("ix_crosswalk_search", "crosswalk", ["owner", "brand", "outside_id"], None, None),
-        ("ix_effect_document", "effect", ["owner", "brand", "outside_id"], None, "outside_id"),
+        ("ix_effect_document", "effect", ["owner", "brand", "outside_id"], None, "outside_id IS NOT NULL"),
         ("ix_message_stream", "message", ["owner", "brand", "system", "stream", "id"], None, None),
         ("ix_message_record_person", "message_record", ["key_id"], None, None),
-        ("ix_quarantine_person", "quarantine", ["key_id"], None, "key_id"),
+        ("ix_quarantine_person", "quarantine", ["key_id"], None, "key_id IS NOT NULL"),
+        ("ix_quarantine_open", "quarantine", ["owner", "brand", "system", "stream", "id"], None, "state = 'open'"),
     ):
         op.create_index(
             name,
             table,
             columns,
             postgresql_ops={prefix: "text_pattern_ops"} if prefix else {},
-            postgresql_where=sa.text(f"{known} IS NOT NULL") if known else None,
+            postgresql_where=sa.text(only) if only else None,
         )
 
 
