@@ -11,7 +11,7 @@ from typing import Any, Final
 from canonical_model.errors import NotFoundError
 from flows.runtime.bootstrap import Hub
 from flows.runtime.quarantine import Selection
-from hub_api import operations, repair
+from hub_api import corrections, estate_view, operations, repair, stories, unmasking
 from hub_api.auth import Access
 from hub_api.console.visits import SessionEndedError, find_visit
 
@@ -77,6 +77,12 @@ def settle_effect(
     return operations.settle(hub, access, run_id, effect_id, landed=landed, outside_id=outside_id)
 
 
+@action("effect.look", needs=("ops", "read"))
+def look_for_effect(hub: Hub, access: Access, *, effect_id: int) -> Any:
+    """Ask the destination whether a write in doubt landed; changes nothing."""
+    return stories.evidence(hub, access, effect_id)
+
+
 @action("message.replay", needs=("ops", "write"))
 def replay_message(hub: Hub, access: Access, *, message_id: str) -> dict[str, Any]:
     """Ingest a stored message once more."""
@@ -93,3 +99,52 @@ def refeed(hub: Hub, access: Access, *, dry_run: bool = False, **criteria: Any) 
 def discard(hub: Hub, access: Access, **criteria: Any) -> dict[str, Any]:
     """End quarantined records for good."""
     return repair.discard(hub, access, Selection(access.owner, access.brand, **criteria))
+
+
+@action("quarantine.preview", needs=("data", "write"))
+def preview_record(hub: Hub, access: Access, *, row_id: int, raw: str) -> Any:
+    """How a corrected record would fare; changes nothing."""
+    return corrections.preview(hub, access, row_id, raw.encode())
+
+
+@action("quarantine.correct", needs=("data", "write"))
+def correct_record(hub: Hub, access: Access, *, row_id: int, raw: str) -> dict[str, Any]:
+    """Keep a corrected record and feed it again."""
+    return corrections.correct(hub, access, row_id, raw.encode())
+
+
+@action("mapping.try", needs=("data", "write"))
+def try_mapping(hub: Hub, access: Access, *, system: str, stream: str, text: str, cause: str | None = None) -> Any:
+    """What a mapping would change for the open records (of one cause); changes nothing."""
+    selection = Selection(access.owner, access.brand, cause=cause)
+    return corrections.try_mapping(hub, access, system, stream, text, selection)
+
+
+@action("mapping.revise", needs=("data", "write"))
+def revise_mapping(hub: Hub, access: Access, *, system: str, stream: str, text: str, reason: str) -> Any:
+    """Put a mapping in force."""
+    return corrections.revise_mapping(hub, access, system, stream, text, reason)
+
+
+@action("mapping.activate", needs=("data", "write"))
+def activate_mapping(hub: Hub, access: Access, *, system: str, stream: str, number: int | None, reason: str) -> Any:
+    """Put an earlier revision, or the packaged mapping, in force again."""
+    return corrections.activate_mapping(hub, access, system, stream, number, reason)
+
+
+@action("personal.unmask", needs=("data", "unmask"))
+def unmask(hub: Hub, access: Access, *, what: str, subject_id: str, reason: str) -> dict[str, Any]:
+    """See personal values in the clear."""
+    return unmasking.reveal(hub, access, what, subject_id, reason)
+
+
+@action("lane.pause", needs=("estate", "write"))
+def pause_lane(hub: Hub, access: Access, *, lane: str) -> Any:
+    """Send nothing more to a destination."""
+    return estate_view.pause(hub, access, lane)
+
+
+@action("lane.resume", needs=("estate", "write"))
+def resume_lane(hub: Hub, access: Access, *, lane: str) -> Any:
+    """Send again."""
+    return estate_view.resume(hub, access, lane)

@@ -75,7 +75,7 @@ def _mount_again(app: FastAPI) -> None:
 
 
 def _home() -> Response:
-    return RedirectResponse("/console/runs/inbox", 303)
+    return RedirectResponse("/console/inbox", 303)
 
 
 def _asset(name: str, request: Request) -> Response:

@@ -24,7 +24,7 @@ class Field:
 def button(text: str, do: Callable[[], Awaitable[Any] | Any], *, kind: str = "plain", mark: str = "") -> ui.button:
     """A button; ``kind`` is plain, first (the thing to do) or bad (hard to take back)."""
     made = ui.button(text, on_click=do, color=None).classes(f"{kind}-button")
-    made.props("unelevated no-caps" if kind == "first" else "outline no-caps")
+    made.props("unelevated no-caps")
     return made.mark(mark) if mark else made
 
 

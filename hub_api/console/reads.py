@@ -10,15 +10,16 @@ from flows.runtime.bootstrap import Hub
 from flows.runtime.database import Row
 from flows.runtime.quarantine import Selection
 from flows.runtime.runs import RunFilter
-from hub_api import messages, operations, repair
+from hub_api import messages
 from hub_api.auth import Access
 from hub_api.messages import MessageFilter
-from hub_api.results import read_results
+from hub_api.stories import RunStory
+from hub_api.stories.runs import tell_runs
 
 PAGE_ROWS: Final = 50
+STUCK_ROWS: Final = 10
 MOST_COUNTED: Final = 1_000
 OPEN_STATES: Final = ("parked", "running", "ready", "waiting")
-IN_DOUBT: Final = ("in_doubt", "intended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,30 +31,11 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class RunDetail:
-    """A run with its history, effects, children and the steps of its flow's version."""
-
-    run: Row
-    children: list[Row]
-    steps: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Stuck:
-    """A run that waits for a person, and its writes that may or may not have landed."""
+    """Runs that wait for a person, each with its history and writes; ``next`` as in Rows."""
 
-    run: Row
-    doubts: list[Row]
-
-
-@dataclass(frozen=True, slots=True)
-class MessageDetail:
-    """A message, what became of its records (the first of them), and its body as text; personal fields are masked."""
-
-    message: Row
-    results: list[dict[str, Any]]
-    raw: bytes
-    media_type: str
+    runs: list[RunStory]
+    next: int | None
 
 
 def list_runs(
@@ -79,27 +61,13 @@ def count_runs(hub: Hub, access: Access) -> dict[str, int]:
     return dict(row)
 
 
-def list_stuck(hub: Hub, access: Access, *, after: int | None) -> Rows:
-    """Parked runs with their writes in doubt (``Stuck``), newest first."""
+def list_stuck(hub: Hub, access: Access, *, after: int | None) -> Stuck:
+    """Parked runs, newest first."""
     wanted = RunFilter(access.owner, access.brand, state="parked")
     with hub.database.unit() as uow:
-        page = _page(runs.list_runs(uow, wanted, after=after, limit=PAGE_ROWS + 1), "id")
-        doubts = uow.execute(
-            "SELECT id, run_id, step, system, writer, key, state, attempts, outside_id, answer, error, intended_at"
-            " FROM effect WHERE run_id = ANY(%s) AND state = ANY(%s) ORDER BY id",
-            ([row["id"] for row in page.items], list(IN_DOUBT)),
-        ).fetchall()
-    stuck = [Stuck(row, [each for each in doubts if each["run_id"] == row["id"]]) for row in page.items]
-    return Rows(stuck, page.next)  # type: ignore[arg-type]
-
-
-def read_run(hub: Hub, access: Access, run_id: int) -> RunDetail:
-    """One run. NotFoundError if the brand has none of that id."""
-    with hub.database.unit() as uow:
-        run = operations.read_run(uow, access.owner, access.brand, run_id)
-        children = runs.list_runs(uow, RunFilter(access.owner, access.brand, parent_id=run_id), limit=PAGE_ROWS)
-        steps = tuple(step.name for step in runs.get_version(uow, run).steps)
-    return RunDetail(run, children, steps)
+        rows = runs.list_runs(uow, wanted, after=after, limit=STUCK_ROWS + 1)
+        told = tell_runs(uow, access, rows[:STUCK_ROWS])
+    return Stuck(told, told[-1].id if len(rows) > STUCK_ROWS else None)
 
 
 def list_messages(hub: Hub, access: Access, wanted: MessageFilter, *, before: str | None) -> Rows:
@@ -107,15 +75,6 @@ def list_messages(hub: Hub, access: Access, wanted: MessageFilter, *, before: st
     with hub.database.unit() as uow:
         rows = messages.list_messages(uow, access.owner, access.brand, wanted, before=before, limit=PAGE_ROWS + 1)
     return _page(rows, "id")
-
-
-def read_message(hub: Hub, access: Access, message_id: str) -> MessageDetail:
-    """One message. NotFoundError if the brand has none of that id."""
-    with hub.database.unit() as uow:
-        message = messages.get_message(uow, access.owner, access.brand, message_id)
-        results = read_results(uow, message).get("results", [])
-        raw, media_type = messages.read_raw(uow, access.owner, access.brand, message_id)
-    return MessageDetail(message, results, raw, media_type)
 
 
 def list_causes(hub: Hub, access: Access, *, system: str | None, stream: str | None, cause: str | None) -> list[Row]:
@@ -133,12 +92,6 @@ def list_quarantined(
     with hub.database.unit() as uow:
         rows = quarantine.list_rows(uow.connection, selection, state=state, after=after, limit=PAGE_ROWS + 1)
     return _page(rows, "id")
-
-
-def read_quarantined(hub: Hub, access: Access, row_id: int) -> dict[str, Any]:
-    """One record with its raw value, masked. NotFoundError if the brand has none of that id."""
-    with hub.database.unit() as uow:
-        return repair.read_quarantined(uow, access.owner, access.brand, row_id)
 
 
 def attention(hub: Hub, access: Access) -> dict[str, int]:

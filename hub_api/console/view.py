@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, Generic, Literal, ParamSpec, TypeVar
 from urllib.parse import urlencode
 
-from nicegui import Client, run, ui
+from nicegui import Client, ui
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from canonical_model.errors import AccessError, HubError, NotFoundError, RecordError
@@ -77,6 +78,24 @@ class View:
             return False
         return True
 
+    @property
+    def systems(self) -> list[str]:
+        """The connected systems of the brand, by name."""
+        estate, brand = self.visit.hub.estate, self.visit.access.brand
+        return [name for name in estate.systems if estate.connectors[name].config.brand == brand]
+
+    def streams(self, system: str | None) -> list[str]:
+        """The streams of a system, or of all of them, by name."""
+        estate = self.visit.hub.estate
+        names = [system] if system in self.systems else self.systems
+        return sorted({stream.name for name in names for stream in estate.connectors[name].manifest.streams})
+
+    def is_personal(self, system: str, stream: str) -> bool:
+        """Whether the stream has personal fields."""
+        connector = self.visit.hub.estate.connectors.get(system)
+        spec = connector.manifest.stream(stream) if connector else None
+        return spec is not None and bool(spec.personal)
+
     async def read(self, function: Callable[Concatenate[Hub, Access, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``function(hub, access, …)`` in a thread, the session found anew. SessionEndedError, and what it raises."""
 
@@ -86,12 +105,12 @@ class View:
                 raise SessionEndedError
             return function(visit.hub, visit.access, *args, **kwargs)
 
-        return await run.io_bound(work)
+        return await run_in_threadpool(work)
 
     async def perform(self, name: str, **arguments: Any) -> Any:
         """Do the action ``name``; says how it went. The action's answer, or None if it was refused."""
         try:
-            answer = await run.io_bound(actions.perform, self.visit.hub, self.visit.token, name, **arguments)
+            answer = await run_in_threadpool(actions.perform, self.visit.hub, self.visit.token, name, **arguments)
         except SessionEndedError:
             self.leave()
             return None
@@ -100,7 +119,7 @@ class View:
             return None
         return answer
 
-    def say(self, text: str, kind: str = "positive") -> None:
+    def say(self, text: str, kind: Literal["positive", "negative", "warning"] = "positive") -> None:
         """A word that goes away by itself."""
         with self.client:
             ui.notify(text, type=kind, position="bottom", timeout=6_000, multi_line=len(text) > 60)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from hub_api.console.html import Html, h, join
+from hub_api.console.html import Html, h
 from hub_api.console.icons import icon
 from hub_api.console.view import View
 from hub_api.console.words import NOTHING, Words
@@ -31,12 +31,22 @@ TONES: Final[Mapping[str, str]] = {
     "rejected": "bad",
     "quarantined": "warn",
     "paused": "warn",
-    "blocked": "warn",
+    "resting": "bad",
+    "struggling": "warn",
+    "unreadable": "bad",
+    "shipped": "good",
+    "completed": "good",
+    "cancelled": "calm",
+    "error": "bad",
+    "overdue": "warn",
+    "in_force": "good",
     "undone": "calm",
     "discarded": "calm",
     "retry": "warn",
 }
+OWN_TONES: Final[Mapping[str, str]] = {"lane.open": "good", "health.well": "good", "lane.struggling": "warn"}
 MAX_TEXT: Final = 20_000
+MAX_ISSUES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,7 @@ class Column:
 
 def table(words: Words, columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, caption: str) -> Html:
     """A table whose numbers and times align. ``caption`` is the key of what a screen reader hears first."""
-    head = h("tr", [h("th", words(column.title), scope="col", cls=column.kind) for column in columns])
+    head = h("tr", [h("th", _heading(words, column.title), scope="col", cls=column.kind) for column in columns])
     body = [
         h("tr", [h("td", cell, cls=column.kind) for column, cell in zip(columns, row, strict=True)]) for row in rows
     ]
@@ -62,7 +72,12 @@ def state(words: Words, kind: str, word: str | None) -> Html:
     """A state as a coloured word."""
     if word is None:
         return Html(NOTHING)
-    return h("span", words.name(kind, word), cls=f"state {TONES.get(word, 'calm')}", data_state=word)
+    return h(
+        "span",
+        words.name(kind, word),
+        cls=f"state {OWN_TONES.get(f'{kind}.{word}') or TONES.get(word, 'calm')}",
+        data_state=word,
+    )
 
 
 def moment(words: Words, when: datetime | None) -> Html:
@@ -95,12 +110,12 @@ def facts(words: Words, given: Sequence[tuple[str, Any]]) -> Html:
     """Names and values of one thing; those without a value are left out."""
     return h(
         "dl",
-        [h("div", h("dt", words(key)), h("dd", value)) for key, value in given if value is not None],
+        [h("div", h("dt", _heading(words, key)), h("dd", value)) for key, value in given if value is not None],
         cls="facts",
     )
 
 
-def panel(heading: str | None, *content: Any, beside: Any = None, cls: str = "") -> Html:
+def panel(heading: Any, *content: Any, beside: Any = None, cls: str = "") -> Html:
     """A part of a page under its own heading."""
     head = h("header", h("h2", heading), h("div", beside, cls="beside") if beside else None) if heading else None
     return h("div", head, content, cls=f"panel {cls}".strip())
@@ -117,6 +132,19 @@ def problem(words: Words, error: Mapping[str, Any] | None) -> Html | None:
         return None
     after = error.get("detail") or error.get("message") or ""
     return h("span", h("code", error.get("code", words("error.word"))), " ", str(after), cls="problem")
+
+
+def issues(words: Words, found: Sequence[Mapping[str, Any]]) -> Html:
+    """Everything wrong with a record: the field, the code, what it says."""
+    return h(
+        "ul",
+        [
+            h("li", h("b", each["field"] or words("record.whole")), h("code", each["code"]), h("span", each["detail"]))
+            for each in found[:MAX_ISSUES]
+        ],
+        h("li", words("record.more_issues", count=len(found) - MAX_ISSUES)) if len(found) > MAX_ISSUES else None,
+        cls="issues",
+    )
 
 
 def filters(view: View, path: str, fields: Sequence[Html]) -> Html:
@@ -184,6 +212,6 @@ def _indented(text: bytes | str) -> str:
         return text if isinstance(text, str) else text.decode("utf-8", "replace")
 
 
-def stack(*parts: Any) -> Html:
-    """Parts under one another."""
-    return join(*parts)
+def _heading(words: Words, key: str) -> str:
+    """The text of a key; the name of a column of a table that came later, as it is."""
+    return words.find(key) or key.rpartition(".")[2]

@@ -35,7 +35,7 @@ class Words:
         """The value of the ``lang`` attribute."""
         return HTML_LANGUAGE[self.language]
 
-    def __call__(self, key: str, **values: Any) -> str:
+    def __call__(self, key: str, /, **values: Any) -> str:
         """The text of ``key`` with ``values`` put in. KeyError if there is none: a test finds that."""
         return texts(self.language)[key].format(**values)
 
