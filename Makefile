@@ -19,7 +19,7 @@ demo: $(READY) odbc ## Run orders through a legacy estate with faults on, then c
 	$(BIN)/yipan demo
 
 test: $(READY) odbc ## Run every test, with samples of the long ones
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(READY) ## Lint, format, types, imports, exported schemas
 	$(BIN)/ruff check .
