@@ -8,7 +8,7 @@ import typer
 
 from canonical_model.errors import HubError
 from flows.runtime.settings import get_settings
-from hub_api.cli import audit, connector, db, key, mapping, message, quarantine, run, user
+from hub_api.cli import audit, connector, db, key, mapping, message, quarantine, run, soap, user
 from hub_api.cli.output import AsJson, fail, say
 
 OUR_LOGGERS: Final = ("connectors", "flows", "hub_api", "mappings")
@@ -27,6 +27,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(run.app, name="run")
 app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")
+app.add_typer(soap.app, name="soap")
 app.add_typer(audit.app, name="audit")
 
 

@@ -122,7 +122,7 @@ def _parse(body: bytes) -> etree._Element:
     try:
         root = etree.fromstring(text, parser)
     except etree.XMLSyntaxError as error:
-        raise _syntax(error) from error
+        raise _syntax(error, text) from error
     if cast(Any, root.getroottree().docinfo).doctype:
         raise _refused("document.dtd", "the document has a DOCTYPE, which SOAP forbids; send the envelope without one")
     return root
@@ -154,7 +154,7 @@ def _refused(code: str, detail: str, field: str = "") -> RecordError:
     return RecordError([Issue(field, code, detail)], code=code)
 
 
-def _syntax(error: etree.XMLSyntaxError) -> RecordError:
+def _syntax(error: etree.XMLSyntaxError, text: bytes) -> RecordError:
     """Why libxml2 gave up, without its words: they may quote the document."""
     where = f"line {error.lineno}" if error.lineno else "the start"
     if "depth" in str(error.msg):
@@ -164,6 +164,7 @@ def _syntax(error: etree.XMLSyntaxError) -> RecordError:
         return _refused("document.encoding", f"{where} holds bytes or characters that XML forbids; send clean UTF-8")
     if code in (_CODES.ERR_UNDECLARED_ENTITY, _CODES.WAR_UNDECLARED_ENTITY):
         return _refused("document.entity", f"{where} uses an entity that XML does not know; send the character itself")
-    if code == _CODES.ERR_TAG_NOT_FINISHED:
+    ends_early = text.lstrip().startswith(b"<") and not text.rstrip().endswith(b">")
+    if code == _CODES.ERR_TAG_NOT_FINISHED or ends_early:
         return _refused("document.truncated", f"the XML ends too early, at {where}; send the whole document")
     return _refused("document.syntax", f"not well-formed XML at {where}; send what an XML library writes")
