@@ -191,3 +191,8 @@ def list_keys(connection: Connection[DictRow], member_id: int) -> list[int]:
     """The data keys of every record about the member that was ever taken."""
     rows = connection.execute("SELECT key_id FROM member_key WHERE member_id = %s ORDER BY key_id", (member_id,))
     return [row["key_id"] for row in rows]
+
+
+def forget_mobile(connection: Connection[DictRow], member_id: int) -> None:
+    """Nobody finds the member by a mobile number any more."""
+    connection.execute("UPDATE member SET mobile_token = NULL WHERE id = %s", (member_id,))

@@ -39,6 +39,7 @@ def erase_member(uow: UnitOfWork, owner: str, brand: str, member_id: int) -> int
     destroyed = vault.destroy_keys(uow.connection, members.list_keys(uow.connection, member_id))
     if row["mobile_token"] is not None:
         destroyed += vault.destroy(uow.connection, row["mobile_token"])
+        members.forget_mobile(uow.connection, member_id)
     return destroyed
 
 

@@ -150,6 +150,7 @@ def test_an_erased_member_can_be_read_nowhere_whatever_was_known_of_them(desk: D
         assert erase_member(uow, "yunshang", "yunshang", erased) == 4
         assert erase_member(uow, "yunshang", "yunshang", erased) == 0
         uow.commit()
+    assert desk.one("SELECT count(*) FROM member WHERE mobile_token IS NULL") == 1
     assert opened(desk) == [None, {"name": "陈一", "mobile": "13700137000", "extensions": {"birthday": BIRTHDAY}}]
     sealed = desk.rows("SELECT key_id, sealed FROM message_record UNION ALL SELECT key_id, raw FROM quarantine")
     with desk.hub.database.unit() as uow:
