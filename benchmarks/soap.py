@@ -8,6 +8,7 @@ stored, applied to its shelf and answered one by one, beside parsing and validat
 
 import contextlib
 import http.client
+import importlib
 import itertools
 import json
 import logging
@@ -96,40 +97,50 @@ def parse_and_render(body: bytes) -> bytes:
 def spyne_server() -> Callable[[bytes], bytes]:
     """The same operation as spyne's documentation writes it, validated by lxml."""
     warnings.filterwarnings("ignore", module="spyne")
-    from spyne import Application, ComplexModel, DateTime, Integer, Integer32, MethodContext, ServiceBase, Unicode, rpc
-    from spyne.protocol.soap import Soap11
-    from spyne.server import ServerBase
+    spyne: Any = importlib.import_module("spyne")
+    soap: Any = importlib.import_module("spyne.protocol.soap").Soap11
+    server_base: Any = importlib.import_module("spyne.server").ServerBase
+    Integer32, Unicode = spyne.Integer32, spyne.Unicode  # noqa: N806 - spyne's own names
 
     code = Unicode(min_len=1, max_len=120, min_occurs=1)
     maybe = Unicode(min_len=1, max_len=120)
     tns = {"__namespace__": NAMESPACE}
-    stock = type("Stock", (ComplexModel,), tns | {"_type_info": [
+    stock: Any = type("Stock", (spyne.ComplexModel,), tns | {"_type_info": [
         ("id", code), ("sku", code), ("location", code),
         ("kind", Unicode(values=["snapshot", "delta"], min_occurs=1)),
-        ("quantity", Integer(ge=-(10**12), le=10**12, min_occurs=1)),
+        ("quantity", spyne.Integer(ge=-(10**12), le=10**12, min_occurs=1)),
         ("quality", Unicode(values=["sellable", "defective", "machine_damaged", "box_damaged", "in_transit"])),
-        ("asOf", DateTime(min_occurs=1)), ("sequence", Integer(ge=0, le=10**12)), ("reason", maybe)]})  # fmt: skip
-    issue = type("Issue", (ComplexModel,), tns | {"_type_info": [
+        ("asOf", spyne.DateTime(min_occurs=1)), ("sequence", spyne.Integer(ge=0, le=10**12)),
+        ("reason", maybe)]})  # fmt: skip
+    issue: Any = type("Issue", (spyne.ComplexModel,), tns | {"_type_info": [
         ("field", Unicode), ("code", Unicode), ("zh", Unicode), ("en", Unicode)]})  # fmt: skip
-    result = type("Result", (ComplexModel,), tns | {"_type_info": [
+    result: Any = type("Result", (spyne.ComplexModel,), tns | {"_type_info": [
         ("position", Integer32), ("status", Unicode), ("sourceId", Unicode),
         ("issue", issue.customize(max_occurs=1000))]})  # fmt: skip
     many = stock.customize(min_occurs=1, max_occurs=10_000)
     names = ["messageId", "hubMessageId", "state", "records", "accepted", "quarantined", "ignored", "result"]
     types = [Unicode] * 3 + [Integer32] * 4 + [result.customize(max_occurs=10_000)]
 
-    class Hub(ServiceBase):  # type: ignore[misc]
-        @rpc(Unicode(min_len=1, max_len=200), Unicode(max_len=40), many, _returns=types, _out_variable_names=names,
-             _in_arg_names={"message_id": "messageId"})  # fmt: skip
-        def PushStock(ctx, message_id, system, item):  # noqa: N802, N805
+    ask: Any = spyne.rpc(
+        Unicode(min_len=1, max_len=200),
+        Unicode(max_len=40),
+        many,
+        _returns=types,
+        _out_variable_names=names,
+        _in_arg_names={"message_id": "messageId"},
+    )
+
+    class Hub(spyne.ServiceBase):  # type: ignore[misc]
+        @ask  # type: ignore[untyped-decorator]
+        def PushStock(ctx: Any, message_id: str, system: str | None, item: list[Any]) -> Any:  # noqa: N802, N805
             done = [result(position=n, status="accepted", sourceId=each.id) for n, each in enumerate(item, 1)]
             return message_id, "msg_1", "applied", len(item), len(item), 0, 0, done
 
-    app = Application([Hub], NAMESPACE, in_protocol=Soap11(validator="lxml"), out_protocol=Soap11())
-    server = ServerBase(app)
+    app = spyne.Application([Hub], NAMESPACE, in_protocol=soap(validator="lxml"), out_protocol=soap())
+    server = server_base(app)
 
     def call(body: bytes) -> bytes:
-        initial = MethodContext(server, MethodContext.SERVER)
+        initial = spyne.MethodContext(server, spyne.MethodContext.SERVER)
         initial.in_string = [body]
         (context,) = server.generate_contexts(initial, "utf-8")
         if context.in_error is None:
