@@ -59,6 +59,23 @@ LANGUAGE sql STABLE AS $$
             p_sequence, p_as_of, CASE WHEN system = p_system THEN sequence END, occurred_at, delta)
 $$;
 
+-- The authority's latest snapshot of each level, as the columns of stock_level, in the order in which levels are locked.
+CREATE OR REPLACE FUNCTION latest_stock_snapshots(
+    p_owner text, p_brand text, p_system text, p_message text, p_sku_scheme text, p_location_scheme text,
+    p_figure text, p_proof text, p_skew interval)
+RETURNS TABLE (
+    owner text, brand text, sku_id bigint, location_id bigint, quality text, on_hand bigint, moved bigint, system text,
+    figure text, as_of timestamptz, sequence bigint, proves_until timestamptz, proves_sequence bigint, message_id text)
+LANGUAGE sql STABLE AS $$
+    SELECT DISTINCT ON (sku_id, location_id, quality)
+        p_owner, p_brand, sku_id, location_id, quality, quantity, quantity, p_system, p_figure, as_of, sequence,
+        CASE WHEN p_proof <> 'order_refs' THEN as_of - p_skew END,
+        CASE WHEN p_proof = 'sequence' THEN sequence END, p_message
+    FROM resolved_stock_facts(p_owner, p_brand, p_system, p_sku_scheme, p_location_scheme)
+    WHERE authoritative AND sku_id IS NOT NULL AND kind = 'snapshot' AND batch IS NULL
+    ORDER BY sku_id, location_id, quality, sequence DESC NULLS LAST, as_of DESC, position DESC
+$$;
+
 -- Snapshots of the authority: the latest of each level replaces its figure, unless it is older than what is known.
 -- applied counts levels.
 CREATE OR REPLACE FUNCTION apply_stock_snapshots(
@@ -70,13 +87,8 @@ BEGIN
         INSERT INTO stock_level AS known (
             owner, brand, sku_id, location_id, quality, on_hand, moved, system, figure, as_of, sequence,
             proves_until, proves_sequence, message_id)
-        SELECT DISTINCT ON (sku_id, location_id, quality)
-            p_owner, p_brand, sku_id, location_id, quality, quantity, quantity, p_system, p_figure, as_of, sequence,
-            CASE WHEN p_proof <> 'order_refs' THEN as_of - p_skew END,
-            CASE WHEN p_proof = 'sequence' THEN sequence END, p_message
-        FROM resolved_stock_facts(p_owner, p_brand, p_system, p_sku_scheme, p_location_scheme)
-        WHERE authoritative AND sku_id IS NOT NULL AND kind = 'snapshot' AND batch IS NULL
-        ORDER BY sku_id, location_id, quality, sequence DESC NULLS LAST, as_of DESC, position DESC
+        SELECT * FROM latest_stock_snapshots(
+            p_owner, p_brand, p_system, p_message, p_sku_scheme, p_location_scheme, p_figure, p_proof, p_skew)
         ON CONFLICT (owner, brand, sku_id, location_id, quality) DO UPDATE SET
             on_hand = excluded.on_hand + CASE WHEN known.last_delta_at IS NULL THEN 0
                 ELSE stock_deltas_after(known.id, p_system, excluded.sequence, excluded.as_of) END,
@@ -95,6 +107,54 @@ BEGIN
         FROM level WHERE moved <> 0
     )
     SELECT count(*), array_agg(id) FILTER (WHERE held > 0) FROM level INTO applied, held_levels;
+END
+$$;
+
+-- Whether none of a sample of the levels that the facts speak of is known, as when a place is loaded for the first time.
+-- Subqueries in the SELECT list, not joins: however little PostgreSQL knows of the tables, each is an index look-up.
+CREATE OR REPLACE FUNCTION stock_levels_look_new(
+    p_owner text, p_brand text, p_sku_scheme text, p_location_scheme text, p_every bigint) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT count((
+        SELECT id FROM stock_level
+        WHERE owner = p_owner AND brand = p_brand AND sku_id = fact.sku_id AND location_id = fact.location_id
+            AND quality = fact.quality
+    )) = 0
+    FROM (
+        SELECT quality,
+            (SELECT inner_id FROM crosswalk WHERE owner = p_owner AND brand = p_brand AND scheme = p_sku_scheme
+                AND kind = 'sku' AND outside_id = sku) AS sku_id,
+            (SELECT inner_id FROM crosswalk WHERE owner = p_owner AND brand = p_brand AND scheme = p_location_scheme
+                AND kind = 'location' AND outside_id = location) AS location_id
+        FROM stock_fact WHERE position % p_every = 0 OFFSET 0
+    ) AS fact
+$$;
+
+-- The same snapshots where every level is new, which PostgreSQL stores with a third less work than levels that may be
+-- known. NULL, and nothing changed, when one is known after all or was added meanwhile.
+CREATE OR REPLACE FUNCTION add_stock_snapshots(
+    p_owner text, p_brand text, p_system text, p_message text, p_sku_scheme text, p_location_scheme text,
+    p_figure text, p_proof text, p_skew interval) RETURNS bigint
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    v_added bigint;
+BEGIN
+    WITH level AS (
+        INSERT INTO stock_level (
+            owner, brand, sku_id, location_id, quality, on_hand, moved, system, figure, as_of, sequence,
+            proves_until, proves_sequence, message_id)
+        SELECT * FROM latest_stock_snapshots(
+            p_owner, p_brand, p_system, p_message, p_sku_scheme, p_location_scheme, p_figure, p_proof, p_skew)
+        RETURNING id, on_hand, as_of
+    ), movement AS (
+        INSERT INTO stock_movement (owner, brand, level_id, delta, on_hand, reason, system, message_id, occurred_at)
+        SELECT p_owner, p_brand, id, on_hand, on_hand, 'snapshot', p_system, p_message, as_of
+        FROM level WHERE on_hand <> 0
+    )
+    SELECT count(*) FROM level INTO v_added;
+    RETURN v_added;
+EXCEPTION WHEN unique_violation THEN
+    RETURN NULL;
 END
 $$;
 
@@ -333,6 +393,8 @@ CREATE OR REPLACE FUNCTION apply_stock_facts(
     OUT applied bigint, OUT observed bigint, OUT unresolved bigint, OUT shortfalls bigint[])
 LANGUAGE plpgsql AS $$
 DECLARE
+    c_bulk CONSTANT bigint := 500;
+    c_sample CONSTANT bigint := 16;
     v_held bigint[];
     v_more bigint[];
     v_extra bigint;
@@ -341,9 +403,16 @@ BEGIN
     IF p_lots THEN
         PERFORM sum_stock_lots(p_owner, p_brand, p_system, p_sku_scheme, p_location_scheme);
     END IF;
-    SELECT * FROM apply_stock_snapshots(
-        p_owner, p_brand, p_system, p_message, p_sku_scheme, p_location_scheme, p_figure, p_proof, p_skew)
-        INTO applied, v_held;
+    IF p_total >= c_bulk AND stock_levels_look_new(
+            p_owner, p_brand, p_sku_scheme, p_location_scheme, p_total / c_sample) THEN
+        applied := add_stock_snapshots(
+            p_owner, p_brand, p_system, p_message, p_sku_scheme, p_location_scheme, p_figure, p_proof, p_skew);
+    END IF;
+    IF applied IS NULL THEN
+        SELECT * FROM apply_stock_snapshots(
+            p_owner, p_brand, p_system, p_message, p_sku_scheme, p_location_scheme, p_figure, p_proof, p_skew)
+            INTO applied, v_held;
+    END IF;
     IF p_lots THEN
         applied := applied + keep_stock_lots(
             p_owner, p_brand, p_system, p_message, p_sku_scheme, p_location_scheme);

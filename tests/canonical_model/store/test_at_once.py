@@ -1,6 +1,7 @@
 """What several workers do to one level at the same moment adds up as if they had taken turns."""
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -88,3 +89,31 @@ def test_new_levels_are_made_once(database: Database, a: int) -> None:
 
     assert [done.applied for done in _at_once(database, [shuffled(seed) for seed in range(8)])] == [6] * 8
     assert len(database.run("SELECT id FROM stock_level")) == 6
+
+
+def _is_blocked(database: Database) -> bool:
+    return bool(database.run("SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"))
+
+
+def test_a_first_load_in_bulk_by_the_new_authority_goes_after_that_by_the_old_one(database: Database) -> None:
+    skus = [f"S{number}" for number in range(600)]
+    with database.unit() as uow:
+        Shelf(uow.connection, skus=skus)
+        uow.commit()
+    with database.unit() as uow, ThreadPoolExecutor(1) as pool:
+        Shelf(uow.connection, skus=(), places=()).apply(*(snapshot(5, sku=sku) for sku in skus))
+        database.run("UPDATE location SET authority = 'pos'")
+
+        def tell(shelf: Shelf) -> stock.FactsApplied:
+            return shelf.apply(*(snapshot(7, seconds=1, sku=sku) for sku in skus), system="pos")
+
+        later = pool.submit(_at_once, database, [tell])
+        deadline = time.monotonic() + 60
+        while not _is_blocked(database):
+            assert time.monotonic() < deadline, "the second load did not wait for the first one"
+            time.sleep(0.02)
+        uow.commit()
+        assert later.result()[0].applied == 600
+    with database.unit() as uow:
+        assert stock.verify(uow.connection) == []
+        assert Shelf(uow.connection, skus=(), places=()).level("S599").on_hand == 7

@@ -1,6 +1,10 @@
 """Facts of one message become levels, movements, lots and observations."""
 
+from typing import Any
+
 import pytest
+from psycopg import Connection
+from psycopg.rows import DictRow
 
 from canonical_model.ports import StockMeaning
 from canonical_model.store import stock
@@ -236,3 +240,45 @@ def test_what_a_figure_means_is_kept_with_it(shelf: Shelf) -> None:
     row = shelf.connection.execute("SELECT figure FROM stock_level").fetchone()
     assert row is not None
     assert row["figure"] == "available"
+
+
+BULK = range(600)
+
+
+@pytest.fixture
+def wide_shelf(connection: Connection[DictRow]) -> Shelf:
+    """So many SKUs that a message about all of them is looked at as a whole."""
+    return Shelf(connection, skus=[f"S{number}" for number in BULK])
+
+
+def _counted(seconds: float = 0) -> list[dict[str, Any]]:
+    """Every SKU of the wide shelf, each counted as its number."""
+    return [snapshot(number, seconds, sku=f"S{number}") for number in BULK]
+
+
+def test_a_first_load_in_bulk_makes_levels_and_movements(wide_shelf: Shelf) -> None:
+    done = wide_shelf.apply(*_counted(), snapshot(9, -1, sku="S7"))
+    assert (done.applied, done.ignored, done.unresolved) == (600, [600], [])
+    assert [wide_shelf.level(f"S{number}").on_hand for number in (0, 7, 599)] == [0, 7, 599]
+    assert wide_shelf.movements(wide_shelf.level("S7").level_id) == [(7, 7)]
+    assert wide_shelf.movements(wide_shelf.level("S0").level_id) == []
+
+
+@pytest.mark.parametrize("known", [["S1"], ["S599"], ["S0", "S1"], [f"S{number}" for number in BULK if number % 2]])
+def test_a_load_in_bulk_that_finds_some_levels_known_changes_those_and_adds_the_others(
+    wide_shelf: Shelf, known: list[str]
+) -> None:
+    wide_shelf.apply(*(snapshot(1000, seconds=10, sku=sku) for sku in known[:1]))
+    wide_shelf.apply(*(snapshot(1000, seconds=-10, sku=sku) for sku in known[1:]))
+    done = wide_shelf.apply(*_counted())
+    assert (done.applied, done.ignored) == (599, [int(known[0][1:])])
+    assert wide_shelf.level(known[0]).on_hand == 1000
+    assert wide_shelf.movements(wide_shelf.level("S2").level_id) == [(2, 2)]
+    for sku in known[1:]:
+        number = int(sku[1:])
+        assert wide_shelf.movements(wide_shelf.level(sku).level_id) == [(1000, 1000), (number - 1000, number)]
+
+
+def test_a_load_in_bulk_quarantines_what_it_cannot_place(wide_shelf: Shelf) -> None:
+    done = wide_shelf.apply(*_counted(), snapshot(1, sku="unheard-of"))
+    assert (done.applied, [lost.position for lost in done.unresolved]) == (600, [600])
