@@ -6,7 +6,7 @@ second factor, state) of somebody with roles in several brands is changed at the
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,7 +24,8 @@ MAX_NAME: Final = 120
 
 _LIST: Final = """
     SELECT p.login, p.name, p.state, p.must_change_password, p.totp_state, p.created_at, p.signed_in_at,
-        p.password_hash IS NOT NULL AS has_password, coalesce(r.brands, '{}') AS brands
+        p.password_hash IS NOT NULL AS has_password, p.oidc_subject IS NOT NULL AS signs_on,
+        coalesce(r.brands, '{}') AS brands
     FROM person p LEFT JOIN LATERAL (
         SELECT jsonb_object_agg(b.brand, b.roles) AS brands FROM (
             SELECT brand, array_agg(role ORDER BY role) AS roles FROM person_role
@@ -225,10 +226,81 @@ def remove_totp(hub: Hub, access: Access, login: str) -> None:
         uow.commit()
 
 
+def meet(
+    uow: UnitOfWork, hub: Hub, login: str, *, subject: str, name: str, roles: Mapping[str, Iterable[str]] | None
+) -> int:
+    """The account of somebody whom the OpenID provider has proven; its version, to begin a session with.
+
+    ``subject``: the provider's own id of the person; the account is tied to the first one that comes. ``roles`` by
+    brand: what the account is from now on, made if need be; None leaves it as it is. AccessError (``oidc.account``)
+    when there is no such account, it has a password of its own, or it is tied to somebody else.
+    """
+    who = {"owner": hub.estate.owner, "login": login}
+    person = uow.execute(
+        "SELECT * FROM person WHERE owner = %(owner)s AND login = %(login)s FOR UPDATE", who
+    ).fetchone()
+    if person is None and roles is not None and any(roles.values()):
+        person = _welcome(uow, hub, login, name)
+    if person is None or person["password_hash"] is not None or person["oidc_subject"] not in (None, subject):
+        raise AccessError("no account here goes with your sign-in; ask an admin for one", code="oidc.account")
+    if person["oidc_subject"] is None:
+        uow.execute(
+            "UPDATE person SET oidc_subject = %(subject)s WHERE owner = %(owner)s AND login = %(login)s",
+            {**who, "subject": subject},
+        )
+    if roles is not None:
+        for brand in brands_of(hub):
+            _follow(
+                uow, Access(login, name, hub.estate.owner, brand, frozenset(), "user"), person, roles.get(brand, ())
+            )
+    found = uow.execute("SELECT version FROM person WHERE owner = %(owner)s AND login = %(login)s", who).fetchone()
+    assert found is not None
+    return int(found["version"])
+
+
+def forget_sign_on(hub: Hub, access: Access, login: str) -> None:
+    """Tie the account to whomever the OpenID provider names next by that login. Raises NotFoundError, AccessError."""
+    with hub.database.unit() as uow:
+        person = _lock_whole(uow, access, login)
+        uow.execute(
+            "UPDATE person SET oidc_subject = NULL WHERE owner = %s AND login = %s", (access.owner, person["login"])
+        )
+        _changed(uow, access, person, "user.sign_on.forget", {})
+        uow.commit()
+
+
 def brands_of(hub: Hub) -> list[str]:
     """The brands of this estate."""
     connected = {connector.config.brand for connector in hub.estate.connectors.values()}
     return sorted(connected | {hub.estate.brand})
+
+
+def _welcome(uow: UnitOfWork, hub: Hub, login: str, name: str) -> Row | None:
+    """A new account for somebody whom the provider gives a role; None if the login cannot be one."""
+    if _LOGIN.fullmatch(login) is None:
+        return None
+    shown = "".join(letter for letter in " ".join(name.split()) if letter.isprintable())[:MAX_NAME] or login
+    person = uow.execute(
+        "INSERT INTO person (owner, login, name) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING RETURNING *",
+        (hub.estate.owner, login, shown),
+    ).fetchone()
+    if person is not None:
+        made = Access(login, shown, hub.estate.owner, hub.estate.brand, frozenset(), "user")
+        audit.record(uow, made, "user.create", f"user:{login}", {"source": "oidc"})
+    return person
+
+
+def _follow(uow: UnitOfWork, access: Access, person: Row, roles: Iterable[str]) -> None:
+    """Make the roles in one brand those that the provider tells, if they are others."""
+    before, after = _roles_in(uow, access, person["login"]), sorted(set(roles))
+    if before == after:
+        return
+    uow.execute(
+        "DELETE FROM person_role WHERE owner = %s AND login = %s AND brand = %s",
+        (access.owner, person["login"], access.brand),
+    )
+    _put_roles(uow, access, person["login"], after)
+    _changed(uow, access, person, "user.roles", {"before": before, "after": after, "source": "oidc"})
 
 
 def _checked_name(name: str) -> str:

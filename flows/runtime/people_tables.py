@@ -22,7 +22,8 @@ def _text() -> Any:
 class PersonRow(SQLModel, table=True):
     """A person who signs in. ``version`` grows with every change, and ends the sessions begun before it.
 
-    ``password_hash`` is argon2id; None for people who only sign in through an OpenID provider.
+    ``password_hash`` is argon2id; None for people who sign in through an OpenID provider, which knows them by
+    ``oidc_subject`` (its issuer and their id there, hashed).
     ``totp_step`` is the last time step whose code was used: no code opens twice.
     """
 
@@ -38,6 +39,7 @@ class PersonRow(SQLModel, table=True):
     version: int = 1
     password_hash: str | None = None
     must_change_password: bool = False
+    oidc_subject: str | None = None
     totp_state: str = "none"
     totp_key_id: int | None = Field(default=None, sa_type=BigInteger)
     totp_sealed: bytes | None = _bytes()

@@ -4,6 +4,7 @@ Each field is ``YIPAN_<NAME>`` in the environment. See docs/configuration.md.
 """
 
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Final
@@ -42,6 +43,13 @@ class Settings(BaseSettings):
 
     session_s: Annotated[float, Field(ge=60, le=30 * 24 * 3600)] = 12 * 3600.0
     session_idle_s: Annotated[float, Field(ge=60, le=24 * 3600)] = 3600.0
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: str | None = None
+    oidc_scopes: str = "openid profile email"
+    oidc_login_claim: str = "preferred_username"
+    oidc_role_claim: str | None = None
+    oidc_roles: Mapping[str, str] = {}
 
 
 @cache

@@ -106,9 +106,7 @@ def password(login: Login, password_stdin: FromStdin = False, as_json: AsJson = 
 @app.command()
 def totp(
     login: Login,
-    confirm: Annotated[
-        str | None, typer.Option(help="The six digits the app shows; asked for from now.")
-    ] = None,
+    confirm: Annotated[str | None, typer.Option(help="The six digits the app shows; asked for from now.")] = None,
     remove: Annotated[bool, typer.Option(help="Stop asking for a second factor: the phone is lost.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -127,6 +125,22 @@ def totp(
             if not as_json:
                 _print_qr(enrolment.uri)
     show(document, as_json=as_json)
+
+
+@app.command("sign-on")
+def sign_on(
+    login: Login,
+    forget: Annotated[bool, typer.Option("--forget", help="Tie it to whomever the provider names next.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say how the account signs in; `--forget` when the provider gave the login to somebody else, and that is right."""
+    with opened_hub() as hub:
+        if forget:
+            people.forget_sign_on(hub, operator(hub), login)
+        with hub.database.unit() as uow:
+            found = people.get_person(uow, operator(hub), login)
+    words = ("login", "has_password", "signs_on", "totp_state", "signed_in_at")
+    show({word: found[word] for word in words}, as_json=as_json)
 
 
 @app.command()

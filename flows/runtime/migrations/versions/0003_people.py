@@ -55,6 +55,7 @@ def _person() -> None:
         sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
         _text("password_hash", nullable=True),
         sa.Column("must_change_password", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        _text("oidc_subject", nullable=True),
         _text("totp_state", default="'none'"),
         sa.Column("totp_key_id", sa.BigInteger(), nullable=True),
         sa.Column("totp_sealed", postgresql.BYTEA(), nullable=True),
