@@ -16,6 +16,7 @@ from mappings.paths import Base, Path, parse_path
 
 MAX_TABLE_BYTES = 256 * 1024
 MAX_DEPTH = 8
+MAX_PATH = 2_000
 
 Scalar = StrictStr | StrictInt | StrictBool | Annotated[StrictFloat, Field(allow_inf_nan=False)]
 Literals = Scalar | list[Scalar]
@@ -255,6 +256,8 @@ class _Reader:
         )
 
     def _path(self, text: str, key: str, depth: int) -> Path:
+        if len(text) > MAX_PATH:
+            _refuse(self._where, key, f"is a path of over {MAX_PATH} characters; write a converter")
         try:
             path = parse_path(text)
         except ValueError as error:
