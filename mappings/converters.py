@@ -20,6 +20,7 @@ from mappings.explain import name_type, shorten
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ODATA_DATE = re.compile(r"/Date\((-?[0-9]{1,15})(?:[+-][0-9]{4})?\)/")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})")
+_WALL_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-5][0-9]:[0-5][0-9]")
 _SAP_DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
 _SAFE_DIGITS = len(str(MAX_QUANTITY)) - 1
 _SAFE_YUAN = 10.0**10
@@ -63,8 +64,10 @@ def strip_zeros(value: Any, context: MapContext) -> str:
 
 def integer(value: Any, context: MapContext) -> int:
     """A whole number, also from "12" or "12.000"; refuses fractions and what is beyond the largest quantity."""
-    if value.__class__ is str and value.isdecimal() and value.isascii() and len(value) <= _SAFE_DIGITS:
-        return int(value)
+    if value.__class__ is str:
+        digits = value[:-4] if value[-4:] == ".000" else value
+        if digits.isdecimal() and digits.isascii() and len(digits) <= _SAFE_DIGITS:
+            return int(digits)
     if value.__class__ is not int:
         number = _number(value)
         if number != number.to_integral_value():
@@ -178,8 +181,21 @@ def gtin(value: Any, context: MapContext) -> str:
 
 
 @lru_cache(maxsize=4096)
+def _offset(hour: str, zone: ZoneInfo) -> str | None:
+    """What to write behind any time within an hour such as "2026-11-03 09"; None where clocks are changed in it."""
+    try:
+        start = datetime.fromisoformat(hour).replace(tzinfo=zone)
+    except ValueError:
+        return None
+    first, last = start.isoformat(), start.replace(minute=59, second=59).isoformat()
+    return first[19:] if first[19:] == last[19:] else None
+
+
+@lru_cache(maxsize=4096)
 def _with_offset(value: str, zone: ZoneInfo) -> str:
     """Remembered, because the rows of a page mostly share their time."""
+    if _WALL_TIME.fullmatch(value) and (offset := _offset(value[:13], zone)):
+        return f"{value[:10]}T{value[11:]}{offset}"
     moment = datetime.fromisoformat(value.strip())
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).isoformat()
 

