@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from canonical_model.errors import LimitError, RecordError
 from flows.ingest.batch import Batch, Outcome
 from flows.ingest.intake import Intake, mapping_in_force, open_intake
-from flows.ingest.messages import get_message, read_batch
+from flows.ingest.messages import as_corrected, get_message, read_batch
 from flows.ingest.pipeline import process, quarantine_document
 from flows.ingest.refeed import REFEED_FLOW, feed_open, feed_unblocked, selection_of, start_refeed
 from flows.runtime import metrics, quarantine, telemetry
@@ -43,8 +43,9 @@ def apply(run: Run, uow: UnitOfWork) -> dict[str, Any]:
         quarantine_document(uow, intake, row, error)
         _settle(uow, row["id"], "unreadable", records=0, quarantined=1, error=error)
         return {}
-    outcome = _processed(uow, intake, batch)
-    if run.business_key != row["id"]:
+    is_replay = run.business_key != row["id"]
+    outcome = _processed(uow, intake, as_corrected(uow, batch) if is_replay else batch)
+    if is_replay:
         still_bad = [batch.positions[index] for index in outcome.refused]
         quarantine.close_message(uow.connection, row["id"], still_bad=still_bad)
     if outcome.linked or any(refusal.missing for refusal in outcome.refused.values()):

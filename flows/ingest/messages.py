@@ -1,16 +1,18 @@
 """A stored message back to records, and the per-record answer about it."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from canonical_model.errors import NotFoundError
+from canonical_model.errors import LimitError, NotFoundError, RecordError
 from canonical_model.ports import Connector, StreamSpec
 from connectors.kit.documents import extract_records, parse_document
 from flows.ingest.batch import Batch, MessageHead
 from flows.ingest.intake import open_intake
+from flows.runtime import quarantine
 from flows.runtime.database import UnitOfWork
 from flows.runtime.inbox import INGEST_FLOW, read_body
 from flows.runtime.quarantine import WHOLE_MESSAGE
@@ -39,14 +41,40 @@ def head_of(row: DictRow) -> MessageHead:
 
 
 def read_batch(uow: UnitOfWork, row: DictRow, connector: Connector, spec: StreamSpec) -> Batch:
-    """Every record of a message. An erased record is left out.
+    """Every record of a message. An erased record is left out; a document that was corrected reads as corrected.
 
     RecordError or LimitError when the document cannot be read.
     """
     if spec.personal:
         return _read_sealed(uow, row)
-    records = parse_records(read_body(row), row["media_type"], connector, spec)
+    try:
+        records = parse_records(read_body(row), row["media_type"], connector, spec)
+    except (RecordError, LimitError):
+        corrected = quarantine.find_corrected(uow.connection, row["id"]).get(WHOLE_MESSAGE)
+        if corrected is None:
+            raise
+        records = parse_records(quarantine.read_latest(corrected), row["media_type"], connector, spec)
     return Batch(head_of(row), range(len(records)), records)
+
+
+def as_corrected(uow: UnitOfWork, batch: Batch) -> Batch:
+    """The batch with the records that a person corrected as they are now; for feeding a message once more."""
+    corrected = quarantine.find_corrected(uow.connection, batch.head.id)
+    corrected.pop(WHOLE_MESSAGE, None)
+    if not corrected:
+        return batch
+    if batch.sealed is None:
+        plain: list[bytes | None] = [quarantine.read_latest(row) for row in corrected.values()]
+    else:
+        sealed = [Sealed(row["key_id"], row["corrected"]) for row in corrected.values()]
+        plain = uow.services.vault.open_many(uow.connection, sealed)
+    now = {
+        position: orjson.loads(content)
+        for position, content in zip(corrected, plain, strict=True)
+        if content is not None
+    }
+    places = zip(batch.positions, batch.records, strict=True)
+    return replace(batch, records=[now.get(position, record) for position, record in places])
 
 
 def parse_records(body: bytes, media_type: str, connector: Connector, spec: StreamSpec) -> list[Any]:
