@@ -1,8 +1,11 @@
 """What a person does about runs: look, let go on, cancel, settle a write in doubt. Only within their own brand.
 
-What changes something takes the caller's Access and writes the audit log in the same transaction.
+What changes something takes the caller's Access, asks for ``ops:write`` whoever calls, and writes the audit log in the
+same transaction.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from canonical_model.errors import NotFoundError
@@ -29,16 +32,14 @@ def read_run(uow: UnitOfWork, owner: str, brand: str, run_id: int) -> dict[str, 
 
 def retry(hub: Hub, access: Access, run_id: int, step: str | None) -> dict[str, Any]:
     """Let a parked run go on, or again from an earlier step. Raises NotFoundError, ConflictError."""
-    with hub.database.unit() as uow:
-        get_run(uow, access.owner, access.brand, run_id)
+    with _changing(hub, access, run_id) as uow:
         runs.retry(uow, run_id, step)
         return _recorded(uow, access, "run.retry", run_id, {"step": step})
 
 
 def cancel(hub: Hub, access: Access, run_id: int) -> dict[str, Any]:
     """Ask a run to take back what it did. Raises NotFoundError, ConflictError."""
-    with hub.database.unit() as uow:
-        get_run(uow, access.owner, access.brand, run_id)
+    with _changing(hub, access, run_id) as uow:
         runs.cancel(uow, run_id)
         return _recorded(uow, access, "run.cancel", run_id, {})
 
@@ -47,12 +48,20 @@ def settle(
     hub: Hub, access: Access, run_id: int, effect_id: int, *, landed: bool, outside_id: str | None
 ) -> dict[str, Any]:
     """Say whether an outside write in doubt landed; its run goes on. Raises NotFoundError, ConflictError."""
-    with hub.database.unit() as uow:
-        get_run(uow, access.owner, access.brand, run_id)
+    with _changing(hub, access, run_id) as uow:
         if effect_id not in {effect["id"] for effect in runs.list_effects(uow, run_id)}:
             raise NotFoundError(f"run {run_id} has no effect {effect_id}", code="effect.unknown")
         runs.settle_effect(uow, effect_id, landed=landed, outside_id=outside_id)
         return _recorded(uow, access, "effect.settle", run_id, {"effect": effect_id, "landed": landed})
+
+
+@contextmanager
+def _changing(hub: Hub, access: Access, run_id: int) -> Iterator[UnitOfWork]:
+    """A unit of work over a run that the caller may change."""
+    access.require("ops", "write")
+    with hub.database.unit() as uow:
+        get_run(uow, access.owner, access.brand, run_id)
+        yield uow
 
 
 def _recorded(uow: UnitOfWork, access: Access, action: str, run_id: int, detail: dict[str, Any]) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def ask_to_cancel(hub: Hub, access: Access, order_id: int) -> dict[str, Any]:
 
     A channel cancelling its own order is the day's business; anybody else's wish is audited.
     """
+    access.require("orders", "write")
     with hub.database.unit() as uow:
         read_order(uow, access, order_id)
         start = Start(

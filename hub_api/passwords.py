@@ -2,18 +2,21 @@
 
 import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from canonical_model.errors import RejectedError
+from canonical_model.errors import RejectedError, TransientError
 
 MIN_LENGTH: Final = 12
 MAX_LENGTH: Final = 256
 MIN_DIFFERENT: Final = 5
 AT_ONCE: Final = 4  # each takes 64 MiB: strangers who try to sign in must not fill the memory
+WAIT_S: Final = 10.0
 
 # Guessed first by everybody: a password that is nothing but these, digits and punctuation is refused.
 _COMMON: Final = frozenset(
@@ -47,15 +50,18 @@ def check_rules(login: str, password: str) -> None:
 
 
 def hash_password(password: str) -> str:
-    """The argon2id hash to keep."""
-    with _seats:
+    """The argon2id hash to keep. TransientError as ``is_right``."""
+    with _seat():
         return _hasher.hash(_normal(password))
 
 
 def is_right(kept: str | None, password: str) -> bool:
-    """Whether ``password`` is the one behind the hash. Without a hash it takes as long, and is never right."""
+    """Whether ``password`` is the one behind the hash. Without a hash it takes as long, and is never right.
+
+    TransientError (``password.busy``) when too many others are being looked at.
+    """
     plain = _normal(password[: MAX_LENGTH * 4])
-    with _seats:
+    with _seat():
         try:
             return _hasher.verify(kept or _dummy(), plain) and kept is not None
         except (VerificationError, InvalidHashError):
@@ -75,6 +81,17 @@ def _is_common(plain: str) -> bool:
             reached[start] and plain[start:end] in _COMMON for start in range(max(0, end - _LONGEST_COMMON), end)
         )
     return reached[-1]
+
+
+@contextmanager
+def _seat() -> Iterator[None]:
+    """A place among those who may use that much memory; a crowd waits its turn, but not for ever."""
+    if not _seats.acquire(timeout=WAIT_S):
+        raise TransientError("too many people sign in at this moment; try again", code="password.busy")
+    try:
+        yield
+    finally:
+        _seats.release()
 
 
 @cache

@@ -59,6 +59,7 @@ def discard(hub: Hub, access: Access, selection: Selection) -> dict[str, Any]:
 
 def replay(hub: Hub, access: Access, message_id: str) -> dict[str, Any]:
     """Ingest a stored message once more with the mapping as it is now: ``{"run_id"}``. NotFoundError if unknown."""
+    access.require("ops", "write")
     with hub.database.unit() as uow:
         message = get_message(uow, access.owner, access.brand, message_id)
         start = Start(
@@ -76,6 +77,7 @@ def replay(hub: Hub, access: Access, message_id: str) -> dict[str, Any]:
 
 
 def _check(access: Access, selection: Selection) -> None:
+    access.require("ops", "write")
     if (selection.owner, selection.brand) != (access.owner, access.brand):
         raise AccessError("these records belong to another brand", code="access.brand")
     if not any((selection.ids, selection.system, selection.stream, selection.cause, selection.message_id)):

@@ -9,7 +9,7 @@ from typing import Final
 from canonical_model.errors import RejectedError
 
 _VIEWER: Final = frozenset({"ops:read", "orders:read", "stock:read"})
-_OPERATOR: Final = _VIEWER | {"ops:write", "estate:write"}
+_OPERATOR: Final = _VIEWER | {"members:read", "ops:write", "estate:write"}
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "viewer": _VIEWER,

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from canonical_model.errors import AccessError, RejectedError
+from canonical_model.errors import AccessError, RejectedError, TransientError
 from flows.runtime.bootstrap import Hub
 from flows.runtime.database import Database, Row, UnitOfWork
 from hub_api import audit, passwords, sign_in_guard, totp
 from hub_api.auth import Access
 from hub_api.roles import ROLES
+from hub_api.sign_in_guard import Attempt
 
 TOKEN_BYTES: Final = 32
 MAX_TOKEN_LENGTH: Final = 128
@@ -61,7 +62,7 @@ def sign_in(hub: Hub, login: str, password: str, code: str | None, *, address: s
     """
     login = fold(login)
     attempt = sign_in_guard.count(hub, login, address)
-    person = _proven(hub, login, password)
+    person = _proven(hub, login, password, attempt)
     if person["totp_state"] == "active" and not code:
         attempt.was_half_right(hub.database)
         raise AccessError("send the six digits of your authenticator app too, or a recovery code", code="sign_in.totp")
@@ -179,7 +180,7 @@ def change_password(hub: Hub, token: str, old: str, new: str, *, address: str) -
     if new == old:
         raise RejectedError("the new password is the old one; take another", code="password.same")
     attempt = sign_in_guard.count(hub, session.login, address)
-    person = _proven(hub, session.login, old)
+    person = _proven(hub, session.login, old, attempt)
     with hub.database.unit() as uow:
         uow.execute(
             "UPDATE person SET password_hash = %s, must_change_password = false, version = version + 1"
@@ -206,14 +207,18 @@ def fold(login: str) -> str:
     return login.strip().casefold()[:200]
 
 
-def _proven(hub: Hub, login: str, password: str) -> Row:
+def _proven(hub: Hub, login: str, password: str, attempt: Attempt) -> Row:
     """The account, if the password is its own. Takes as long, and refuses in the same words, if there is none."""
     rows = hub.database.run(
         "SELECT * FROM person WHERE owner = %s AND login = %s AND state = 'active'",
         (hub.estate.owner, login.replace("\x00", " ")),
     )
     person = rows[0] if rows else None
-    right = passwords.is_right(person["password_hash"] if person else None, password)
+    try:
+        right = passwords.is_right(person["password_hash"] if person else None, password)
+    except TransientError:
+        attempt.was_half_right(hub.database)
+        raise
     if person is None or not right:
         raise _refused()
     return person

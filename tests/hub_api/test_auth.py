@@ -1,14 +1,16 @@
 """API keys: what a database holds cannot be used, and what a key may do is written on it."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canonical_model.errors import AccessError, NotFoundError, RejectedError
+from canonical_model.errors import AccessError, ConflictError, NotFoundError, RejectedError
 from flows.runtime.database import Database
-from hub_api.auth import Access, authenticate, create_key, list_keys, revoke_key
+from hub_api.auth import Access, authenticate, create_key, list_keys, revoke_key, rotate_key
+from hub_api.roles import ROLES
 
 
 def new_key(database: Database, *scopes: str, expires_at: datetime | None = None) -> str:
@@ -85,6 +87,58 @@ def test_every_other_text_is_refused_with_the_same_words(database: Database) -> 
             authenticate(database, guess)
         words.add(refused.value.detail)
     assert len(words) == 1
+
+
+class TestHandingOn:
+    """Nobody gives a key more than they may do themselves."""
+
+    INTEGRATOR = Access("li", "Li", "o", "b", ROLES["integrator"], "user")
+
+    def test_an_integrator_makes_keys_that_push_and_none_that_repair(self, database: Database) -> None:
+        make = partial(create_key, database, owner="o", brand="b", name="k", by=self.INTEGRATOR)
+        assert authenticate(database, make(scopes=["ingest:pos", "orders:read"])).scopes == {
+            "ingest:pos",
+            "orders:read",
+        }
+        for scopes in (["ops:write"], ["*"], ["users:write"], ["ingest:pos", "data:unmask"]):
+            with pytest.raises(AccessError) as refused:
+                make(scopes=scopes)
+            assert refused.value.code == "access.grant"
+
+    def test_only_for_ones_own_brand_and_only_with_the_scope(self, database: Database) -> None:
+        with pytest.raises(AccessError, match="brand"):
+            create_key(database, owner="o", brand="c", name="k", scopes=["ops:read"], by=self.INTEGRATOR)
+        with pytest.raises(AccessError, match="keys:write"):
+            create_key(database, owner="o", brand="b", name="k", scopes=["ops:read"], by=access("ops:read"))
+
+    def test_who_speaks_for_one_channel_makes_no_key_that_sees_them_all(self, database: Database) -> None:
+        by = access("keys:write", "orders:read", "channel:shop")
+        make = partial(create_key, database, owner="o", brand="b", name="k", by=by)
+        assert authenticate(database, make(scopes=["orders:read", "channel:shop"])).channel == "shop"
+        for scopes in (["orders:read"], ["orders:read", "channel:live"]):
+            with pytest.raises(AccessError):
+                make(scopes=scopes)
+
+    def test_a_key_that_can_do_more_is_not_rotated_but_may_be_ended(self, database: Database) -> None:
+        key_id = new_key(database, "*").split("_")[1]
+        with pytest.raises(AccessError):
+            rotate_key(database, key_id, grace=timedelta(), by=self.INTEGRATOR)
+        revoke_key(database, key_id, by=self.INTEGRATOR)
+        with pytest.raises(ConflictError, match="has ended"):
+            rotate_key(database, key_id, grace=timedelta())
+
+    def test_keys_of_another_brand_do_not_exist(self, database: Database) -> None:
+        key_id = create_key(database, owner="o", brand="c", name="k", scopes=["ops:read"]).split("_")[1]
+        with pytest.raises(NotFoundError):
+            revoke_key(database, key_id, by=self.INTEGRATOR)
+        assert list_keys(database, owner="o", brand="b") == []
+        assert len(list_keys(database, owner="o", brand="c")) == 1
+
+    @given(st.sets(st.sampled_from(sorted({scope for role in ROLES.values() for scope in role} | {"ingest:pos"}))))
+    def test_what_is_covered_opens_nothing_new(self, scopes: set[str]) -> None:
+        giver = Access("g", "g", "o", "b", frozenset(scopes))
+        for scope in (scope for role in ROLES.values() for scope in role if giver.covers(scope)):
+            assert scope in scopes or "*" in scopes
 
 
 @given(st.text(max_size=200))

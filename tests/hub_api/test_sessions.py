@@ -4,7 +4,7 @@ import hashlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 from argon2 import PasswordHasher
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from canonical_model.errors import AccessError, RejectedError
+from canonical_model.errors import AccessError, RejectedError, TransientError
 from flows.runtime.bootstrap import Hub
 from flows.runtime.database import Database
 from hub_api import passwords, people, sessions, sign_in_guard, totp
@@ -173,6 +173,19 @@ class TestGuessing:
         make_person(hub, "li", "viewer")
         for _ in range(4):
             signed_in(hub, "li")
+
+    def test_a_crowd_is_asked_to_come_again_and_nobody_is_charged_for_it(
+        self, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make_person(hub, "li", "viewer")
+        monkeypatch.setattr(passwords, "WAIT_S", 0)
+        with ExitStack() as crowd:
+            for _ in range(passwords.AT_ONCE):
+                crowd.enter_context(passwords._seat())
+            for _ in range(sign_in_guard.FREE_PER_LOGIN + 1):
+                with pytest.raises(TransientError, match="try again"):
+                    signed_in(hub, "li")
+        signed_in(hub, "li")
 
     def test_unlocking_lets_in_at_once(self, hub: Hub) -> None:
         make_person(hub, "li", "viewer")
