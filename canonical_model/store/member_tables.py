@@ -19,8 +19,8 @@ class MemberRow(SQLModel, table=True):
     __tablename__ = "member"
     __table_args__ = (
         UniqueConstraint("owner", "brand", "system", "source_id"),
-        Index("ix_member_mobile", "owner", "brand", "mobile_token"),
-        Index("ix_member_code", "owner", "brand", "code"),
+        # Not led by owner and brand: without statistics the planner would take it for the unique key.
+        Index("ix_member_mobile", "mobile_token"),
     )
     id: int | None = _id()
     owner: str

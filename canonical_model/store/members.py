@@ -33,20 +33,28 @@ _UPSERT: Final = """
     RETURNING id, owner, brand, system, source_id
 """
 
+# Each asked row is looked up by itself: joined, a planner without fresh statistics compares every row with every other.
 _NAMED: Final = """
-    SELECT crosswalk.owner, crosswalk.brand, scheme AS system, outside_id AS code, member.source_id
-    FROM crosswalk
-    JOIN jsonb_to_recordset(%s) AS asked (owner text, brand text, scheme text, outside_id text)
-        USING (owner, brand, scheme, outside_id)
-    JOIN member ON member.id = crosswalk.inner_id
-    WHERE crosswalk.kind = 'member'
+    SELECT asked.owner, asked.brand, asked.scheme AS system, asked.outside_id AS code, known.source_id
+    FROM jsonb_to_recordset(%s) AS asked (owner text, brand text, scheme text, outside_id text)
+    CROSS JOIN LATERAL (
+        SELECT member.source_id FROM crosswalk AS name JOIN member ON member.id = name.inner_id
+        WHERE (name.owner, name.brand, name.scheme, name.kind, name.outside_id)
+            = (asked.owner, asked.brand, asked.scheme, 'member', asked.outside_id)
+        LIMIT 1
+    ) AS known
 """
 
 _KEEP_KEYS: Final = """
     INSERT INTO member_key (key_id, member_id)
-    SELECT asked.key_id, member.id
+    SELECT asked.key_id, known.id
     FROM jsonb_to_recordset(%s) AS asked (owner text, brand text, system text, source_id text, key_id bigint)
-    JOIN member USING (owner, brand, system, source_id)
+    CROSS JOIN LATERAL (
+        SELECT id FROM member AS known
+        WHERE (known.owner, known.brand, known.system, known.source_id)
+            = (asked.owner, asked.brand, asked.system, asked.source_id)
+        LIMIT 1
+    ) AS known
     ON CONFLICT DO NOTHING
 """
 

@@ -30,9 +30,15 @@ _INSERT: Final = sql.SQL("""
     RETURNING owner, brand, system, source_id
 """).format(_ASKED)
 
+# Each asked row is looked up by itself: joined, a planner without fresh statistics compares every row with every other.
 _DIFFER: Final = sql.SQL("""
     SELECT asked.position FROM {}
-    JOIN points_entry AS known USING (owner, brand, system, source_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM points_entry AS entry
+        WHERE (entry.owner, entry.brand, entry.system, entry.source_id)
+            = (asked.owner, asked.brand, asked.system, asked.source_id)
+        LIMIT 1
+    ) AS known
     WHERE (known.member_id, known.programme, known.points, known.happened_at, known.expires_at, known.order_no,
            known.extensions)
         IS DISTINCT FROM (asked.member_id, asked.programme, asked.points, asked.happened_at, asked.expires_at,

@@ -68,7 +68,7 @@ def test_a_code_names_one_member_of_a_system_for_good(transaction: Connection[Di
     refused = upsert(transaction, member(2, code="A"), member(3, code="X"), member(4, code="X"))
     assert (refused.taken, refused.stale) == ([0, 2], [])
     assert upsert(transaction, member(2, code="A", system="pos")).taken == []
-    named = {"owner": OWNER, "brand": BRAND, "kind": "member", "outside_ids": ["A", "B", "X"]}
+    named: dict[str, Any] = {"owner": OWNER, "brand": BRAND, "kind": "member", "outside_ids": ["A", "B", "X"]}
     assert set(crosswalk.resolve(transaction, scheme="crm", **named)) == {"A", "B", "X"}
     assert set(crosswalk.resolve(transaction, scheme="pos", **named)) == {"A"}
 

@@ -43,8 +43,7 @@ def _member() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("owner", "brand", "system", "source_id"),
     )
-    op.create_index("ix_member_mobile", "member", ["owner", "brand", "mobile_token"])
-    op.create_index("ix_member_code", "member", ["owner", "brand", "code"])
+    op.create_index("ix_member_mobile", "member", ["mobile_token"])
 
 
 def _member_key() -> None:
