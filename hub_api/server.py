@@ -15,6 +15,7 @@ from hub_api.rest.app import create_app
 from hub_api.worker import Work, stop_signal, traced
 
 MAX_HEADER_BYTES: Final = 64 * 1024
+SOCKETS: Final = "websockets-sansio"
 MAX_SOCKET_BYTES: Final = 1024 * 1024
 MAX_SOCKET_QUEUE: Final = 16
 MAX_CONNECTIONS: Final = 1_000
@@ -32,7 +33,7 @@ def serve(settings: Settings, *, host: str, port: int, work: bool, ready: Callab
         config = uvicorn.Config(
             create_app(hub, console=True),
             http="h11",
-            ws="websockets-sansio",
+            ws=SOCKETS,
             ws_max_size=MAX_SOCKET_BYTES,
             ws_max_queue=MAX_SOCKET_QUEUE,
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,

@@ -22,10 +22,10 @@ class Field:
 
 
 def button(text: str, do: Callable[[], Awaitable[Any] | Any], *, kind: str = "plain", mark: str = "") -> ui.button:
-    """A button; ``kind`` is plain, first (the thing to do) or bad (hard to take back)."""
+    """A button; ``kind`` is plain, first (the thing to do) or bad (hard to undo); ``mark`` names it in the page."""
     made = ui.button(text, on_click=do, color=None).classes(f"{kind}-button")
     made.props("unelevated no-caps")
-    return made.mark(mark) if mark else made
+    return made.props(f"data-do={mark}") if mark else made
 
 
 async def ask(

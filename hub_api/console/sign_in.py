@@ -8,7 +8,7 @@ import logging
 import secrets
 from hmac import compare_digest
 from typing import Any, Final
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 
 from canonical_model.errors import AccessError, HubError
 from flows.runtime.bootstrap import Hub
-from hub_api import sessions
+from hub_api import oidc, sessions
 from hub_api.console import assets
 from hub_api.console.cookies import Cookies, cookies_of
 from hub_api.console.guard import PASSWORD, SIGN_IN, VISIT
@@ -28,7 +28,9 @@ from hub_api.console.words import LANGUAGES, Words, words_of
 HOME: Final = "/console/"
 MAX_FORM_BYTES: Final = 16 * 1024
 MAX_FIELD: Final = 1_024
+MAX_GIVEN: Final = 4_096
 FORM_S: Final = 3_600
+SIGN_ON_S: Final = 600
 
 router = APIRouter(prefix="/console", include_in_schema=False)
 _log = logging.getLogger(__name__)
@@ -122,6 +124,44 @@ async def change_password(request: Request) -> Response:
     return answer
 
 
+@router.get("/oidc/start")
+async def start_sign_on(request: Request) -> Response:
+    """Send the browser to the company's identity provider."""
+    hub, cookies = _hub(request), _cookies(request)
+    after = _safe(request.query_params.get("next"))
+    if not oidc.is_on(hub.settings):
+        return RedirectResponse(SIGN_IN, 303)
+    try:
+        started = await run_in_threadpool(oidc.start, hub)
+    except HubError as error:
+        _log.warning("sign-on: %s", error.detail)
+        return _sign_in_page(request, after, _refusal(_words(request), error), status=503)
+    answer = RedirectResponse(started.url, 303)
+    cookies.keep(answer, cookies.sign_on, f"{started.binding}.{quote(after, safe='')}", max_age_s=SIGN_ON_S)
+    return answer
+
+
+@router.get("/oidc/callback")
+async def finish_sign_on(request: Request) -> Response:
+    """Take what the identity provider says, and open a session."""
+    hub, cookies = _hub(request), _cookies(request)
+    binding, _, wanted = request.cookies.get(cookies.sign_on, "").partition(".")
+    after = _safe(unquote(wanted))
+    given = {name: value[:MAX_GIVEN] for name, value in request.query_params.items()}
+    try:
+        session = await run_in_threadpool(oidc.finish, hub, given, binding)
+    except HubError as error:
+        _log.info("sign-on: %s", error.code)
+        status = 401 if isinstance(error, AccessError) else 503
+        answer = _sign_in_page(request, after, _refusal(_words(request), error), status=status)
+        cookies.drop(answer, cookies.sign_on)
+        return answer
+    done = RedirectResponse(after, 303)
+    cookies.keep(done, cookies.session, session.token)
+    cookies.drop(done, cookies.sign_on)
+    return done
+
+
 @router.get("/preferences")
 async def prefer(request: Request) -> Response:
     """Remember a language or theme, and go back."""
@@ -135,7 +175,7 @@ async def prefer(request: Request) -> Response:
 def _safe(address: str | None) -> str:
     """The address if it is a page of this console, else the first page: a link must not lead a person elsewhere."""
     parts = urlsplit(address or "")
-    plain = address is not None and address.isprintable() and "\\" not in address
+    plain = address is not None and address.isprintable() and "\\" not in address and ".." not in parts.path
     inside = parts.path == "/console" or parts.path.startswith(HOME)
     outward = parts.scheme or parts.netloc or parts.path.startswith((SIGN_IN, "/console/oidc", "/console/_nicegui"))
     return address if address and plain and inside and not outward else HOME
@@ -230,7 +270,7 @@ def _password_page(request: Request, problem: str = "") -> Response:
 
 
 def _sign_on(request: Request, words: Words, after: str) -> Html | None:
-    if not getattr(request.app.state, "sign_on", None):
+    if not oidc.is_on(_hub(request).settings):
         return None
     start = "/console/oidc/start?" + urlencode({"next": after})
     return join(h("div", words("sign_in.or"), cls="or"), h("a", words("sign_in.sign_on"), href=start, cls="button"))

@@ -51,7 +51,7 @@ def _draw_editor(view: View, found: MappingState) -> None:
     with ui.element("div").classes("plain part"):
         html(h("h2", words("mapping.text"), " ", code(found.version)))
         box = ui.textarea(value=found.text).props("outlined dense rows=22 spellcheck=false").classes("source")
-        box.props(f'aria-label="{words("mapping.text")}"').mark("mapping")
+        box.props(f'aria-label="{words("mapping.text")}"').props("data-field=mapping")
         buttons = ui.element("div").classes("buttons")
     place = ui.element("div").classes("part")
 

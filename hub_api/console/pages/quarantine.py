@@ -249,7 +249,7 @@ def _draw_editor(view: View, row: Mapping[str, Any]) -> None:
             html(h("h2", words("record.raw")))
             text = str(row["edited"])
             box = ui.textarea(value=_pretty(text)).props("outlined dense rows=16 spellcheck=false").classes("source")
-            box.props(f'aria-label="{words("record.raw")}"').mark("record")
+            box.props(f'aria-label="{words("record.raw")}"').props("data-field=record")
             if row["personal"]:
                 html(h("p", words("record.masked"), cls="muted"))
             buttons = ui.element("div").classes("buttons")
