@@ -8,7 +8,7 @@ import typer
 
 from canonical_model.errors import HubError
 from flows.runtime.settings import get_settings
-from hub_api.cli import audit, connector, db, key, mapping, message, quarantine, run, soap, user
+from hub_api.cli import audit, connector, db, key, mapping, message, quarantine, run, search, soap, system, user
 from hub_api.cli.output import AsJson, fail, say
 
 OUR_LOGGERS: Final = ("connectors", "flows", "hub_api", "mappings")
@@ -29,18 +29,21 @@ app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")
 app.add_typer(soap.app, name="soap")
 app.add_typer(audit.app, name="audit")
+app.add_typer(system.app, name="system")
+app.add_typer(search.app)
 
 
 @app.command()
 def demo(
     orders: Annotated[int, typer.Option(min=1, max=100_000, help="How many orders the day has.")] = 200,
     seed: Annotated[int, typer.Option(help="The same seed gives the same day.")] = 7,
+    serve: Annotated[bool, typer.Option("--serve", help="Stay up afterwards, with a login for the console.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a day of orders through a simulated estate with faults on, then compare the books."""
     from hub_api.demo.day import run_demo
 
-    raise typer.Exit(run_demo(orders=orders, seed=seed, as_json=as_json))
+    raise typer.Exit(run_demo(orders=orders, seed=seed, serve=serve, as_json=as_json))
 
 
 @app.command()

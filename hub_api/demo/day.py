@@ -4,7 +4,10 @@ The exit code is 0 only if every system's books agree with the hub, record by re
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -15,69 +18,128 @@ from rich.progress import Progress
 
 from canonical_model.errors import TransientError
 from flows.ingest.pull import pull
+from flows.runtime import embedded
 from flows.runtime.settings import get_settings
-from hub_api.cli.output import progress
-from hub_api.demo import report
-from hub_api.demo.books import Comparison, compare_books, read_orders
+from hub_api.cli.output import progress, say
+from hub_api.demo import legacy, members, report, stores
+from hub_api.demo.books import Comparison, compare_books, read_levels, read_orders
 from hub_api.demo.estate import FAULTS, DemoEstate, running_estate
 from hub_api.demo.retailer import Wish, wishes
 from hub_api.demo.sales import Sent, cancel_some, release_credit, send_orders
 from hub_api.demo.supply import supply_tasks
+from hub_api.demo.visitor import invite
+from hub_api.worker import stop_signal
 
+BY_SOAP: Final = 100
 QUIET_S: Final = 1.0
 DRAIN_TIMEOUT_S: Final = 240.0
 POLL_S: Final = 0.25
 
 
-def run_demo(*, orders: int, seed: int, as_json: bool) -> int:
-    """The whole day; the exit code: 0 if the books agree, 1 if not."""
+def run_demo(*, orders: int, seed: int, serve: bool, as_json: bool) -> int:
+    """The whole day; the exit code: 0 if the books agree, 1 if not. With ``serve`` the hub stays up until stopped."""
     started = time.monotonic()
-    with progress(as_json=as_json) as bar:
-        starting = bar.add_task("starting PostgreSQL, hub, POS, WMS, SAP", total=1)
-        with running_estate(get_settings().data_dir / "demo", seed, faults=FAULTS) as estate:
-            bar.advance(starting)
-            _supply(bar, estate, seed)
-            day = wishes(seed, orders)
-            sent = _sell(bar, estate, day)
-            _drain(bar, estate, "seeing every parcel through")
-            parked = report.parked_runs(estate)
-            release_credit(estate, parked)
-            _drain(bar, estate, "seeing the released orders through")
-            found = read_orders(estate)
-            comparisons = _compare(bar, lambda: list(compare_books(estate, day, found)))
-            document: dict[str, Any] = {
-                "incoming": report.incoming(estate),
-                "quarantine": report.quarantined(estate),
-                "orders": report.outcomes(found, parked),
-                "repeats": {"answered_alike": sent.repeated, "refused": sent.refused_repeats},
-                "cancel_asked": len(sent.cancel_asked),
-                "books": [
-                    {"books": c.title, "records": c.compared, "differences": list(c.differences)} for c in comparisons
-                ],
-                "agree": not any(c.differences for c in comparisons),
-            }
-            story = report.longest_story(estate, found)
-    document["seconds"] = round(time.monotonic() - started, 1)
-    if as_json:
-        typer.echo(orjson.dumps(document, default=str, option=orjson.OPT_INDENT_2).decode())
-    else:
-        console = Console()
-        report.print_report(
-            console,
-            received=document["incoming"],
-            causes=document["quarantine"],
-            ended=document["orders"],
-            parked=parked,
-            story=story,
-            comparisons=comparisons,
-        )
-        verdict = "the books agree" if document["agree"] else "the books do not agree"
-        console.print(f"\n{len(found)} orders, {document['seconds']} s: [bold]{verdict}[/bold]")
+    folder = get_settings().data_dir / "demo"
+    with ExitStack() as stack:
+        bar = stack.enter_context(progress(as_json=as_json))
+        starting = bar.add_task("starting PostgreSQL, the hub and the systems", total=1)
+        systems = _systems(folder, bar)
+        estate = stack.enter_context(running_estate(folder, seed, faults=FAULTS, systems=systems))
+        bar.advance(starting)
+        day = wishes(seed, orders)
+        _supply(bar, estate, seed, day)
+        sent = _sell(bar, estate, day)
+        _drain(bar, estate, "seeing every parcel through")
+        parked = report.parked_runs(estate)
+        release_credit(estate, parked)
+        _drain(bar, estate, "seeing the released orders through")
+        if "drp" in systems:
+            _close_tills(bar, estate)
+        found = read_orders(estate)
+        comparisons = _compare(bar, lambda: list(_comparisons(estate, day, found)))
+        document: dict[str, Any] = {
+            "systems": list(systems),
+            "incoming": report.incoming(estate),
+            "quarantine": report.quarantined(estate),
+            "orders": report.outcomes(found, parked),
+            "by_soap": sent.by_soap,
+            "repeats": {"answered_alike": sent.repeated, "refused": sent.refused_repeats},
+            "cancel_asked": len(sent.cancel_asked),
+            "books": [
+                {"books": c.title, "records": c.compared, "differences": list(c.differences)} for c in comparisons
+            ],
+            "agree": not any(c.differences for c in comparisons),
+        }
+        story = report.longest_story(estate, found)
+        bar.stop()
+        document["seconds"] = round(time.monotonic() - started, 1)
+        _show(document, parked, story, comparisons, as_json=as_json)
+        if serve:
+            _stay_up(estate, as_json=as_json)
     return 0 if document["agree"] else 1
 
 
-def _supply(bar: Progress, estate: DemoEstate, seed: int) -> None:
-    tasks = list(supply_tasks(estate, seed))
+def _systems(folder: Path, bar: Progress) -> Sequence[str]:
+    """All of them; without the DRP, whose books are read by ODBC, where ODBC is not installed."""
+    if legacy.odbc_is_there(embedded.start(folder / "postgres")):
+        return legacy.ALL
+    bar.console.print("without the DRP: it is read by ODBC; as root: apt-get install unixodbc odbc-postgresql")
+    return tuple(name for name in legacy.ALL if name != "drp")
+
+
+def _close_tills(bar: Progress, estate: DemoEstate) -> None:
+    line = bar.add_task("closing time: tills report to the DRP", total=1)
+    stores.close_tills(estate)
+    _drain(bar, estate, None)
+    bar.advance(line)
+
+
+def _comparisons(estate: DemoEstate, day: Sequence[Wish], found: Sequence[dict[str, Any]]) -> Iterator[Comparison]:
+    yield from compare_books(estate, day, found)
+    if "drp" in estate.legacy:
+        yield from stores.compare_stores(estate, read_levels(estate))
+    yield from members.compare_members(estate)
+
+
+def _show(
+    document: dict[str, Any],
+    parked: Sequence[report.Row],
+    story: report.Story | None,
+    comparisons: Sequence[Comparison],
+    *,
+    as_json: bool,
+) -> None:
+    if as_json:
+        typer.echo(orjson.dumps(document, default=str, option=orjson.OPT_INDENT_2).decode())
+        return
+    console = Console()
+    report.print_report(
+        console,
+        received=document["incoming"],
+        causes=document["quarantine"],
+        ended=document["orders"],
+        parked=parked,
+        story=story,
+        comparisons=comparisons,
+    )
+    verdict = "the books agree" if document["agree"] else "the books do not agree"
+    total = sum(document["orders"].values())
+    console.print(
+        f"\n{total} orders, {document['by_soap']} of them by SOAP, {document['seconds']} s: [bold]{verdict}[/bold]"
+    )
+
+
+def _stay_up(estate: DemoEstate, *, as_json: bool) -> None:
+    """Say where the console is and as whom to sign in; wait until asked to stop."""
+    visitor = invite(estate)
+    text = f"console: {visitor.url}\nlogin: {visitor.login}\npassword: {visitor.password}\nCtrl-C ends everything."
+    with stop_signal() as stop:
+        say(text, asdict(visitor), as_json=as_json)
+        stop.wait()
+
+
+def _supply(bar: Progress, estate: DemoEstate, seed: int, day: Sequence[Wish]) -> None:
+    tasks = list(supply_tasks(estate, seed, day))
     line = bar.add_task("filling the systems", total=len(tasks) + 1)
     for words, task in tasks:
         bar.update(line, description=words)
@@ -91,7 +153,7 @@ def _supply(bar: Progress, estate: DemoEstate, seed: int) -> None:
 
 def _sell(bar: Progress, estate: DemoEstate, day: Sequence[Wish]) -> Sent:
     line = bar.add_task("a day of orders, with faults on", total=len(day))
-    sent = send_orders(estate, day, lambda: bar.advance(line))
+    sent = send_orders(estate, day, lambda: bar.advance(line), by_soap=BY_SOAP)
     cancel_some(estate, day, sent)
     return sent
 

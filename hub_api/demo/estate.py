@@ -1,6 +1,5 @@
 """The demo's own estate: a folder of its own, simulators as processes, a hub as a process, keys and secrets."""
 
-import secrets
 import shutil
 import socket
 import subprocess
@@ -15,12 +14,12 @@ from typing import Final, Self
 import httpx
 
 from canonical_model.errors import ConfigurationError
-from connectors.kit.faults import Fault
 from connectors.kit.process import SimulatorProcess
 from flows.runtime import embedded
 from flows.runtime.bootstrap import Hub, build
 from flows.runtime.settings import Settings
 from hub_api.auth import create_key
+from hub_api.demo import legacy
 from hub_api.demo.retailer import BRAND, LIVE_ROOM, MINI_PROGRAM, OWNER
 
 FAULTS: Final = {
@@ -34,46 +33,7 @@ FAULTS: Final = {
     "no_stock": 0.02,
 }
 STOP_TIMEOUT_S: Final = 40.0
-SAP_USER: Final = "YIPAN"
-
-_ESTATE: Final = """\
-owner = "{owner}"
-brand = "{brand}"
-erp = "sap"
-
-[systems.hub]
-connector = "hub"
-
-[systems.{mini}]
-connector = "hub"
-
-[systems.{live}]
-connector = "hub"
-
-[systems.pos]
-connector = "pos"
-settings = {{ base_url = "{pos}" }}
-secrets = {{ access_token = "file:{folder}/pos_token" }}
-
-[systems.wms]
-connector = "wms"
-settings = {{ base_url = "{wms}", customer_id = "{owner}" }}
-secrets = {{ app_secret = "file:{folder}/wms_secret" }}
-
-[systems.sap]
-connector = "sap"
-settings = {{ base_url = "{sap}", client = "100", user = "{user}", sales_area = "1010/10/00" }}
-secrets = {{ password = "file:{folder}/sap_password" }}
-
-[[authority]]
-kind = "warehouse"
-system = "wms"
-fulfilled_by = "wms"
-
-[[authority]]
-kind = "store"
-system = "pos"
-"""
+CHANNEL_SCOPES: Final = ("orders:write", "orders:read", "stock:read")
 
 
 class HubProcess:
@@ -143,16 +103,29 @@ class DemoEstate:
     command: tuple[str, ...]
     hub: Hub
     server: HubProcess
-    pos: SimulatorProcess
-    wms: SimulatorProcess
-    sap: SimulatorProcess
+    legacy: Mapping[str, SimulatorProcess]
     operator_key: str
-    channel_keys: dict[str, str]
+    channel_keys: Mapping[str, str]
 
     @property
     def simulators(self) -> tuple[SimulatorProcess, ...]:
         """All of them."""
-        return (self.pos, self.wms, self.sap)
+        return tuple(self.legacy.values())
+
+    @property
+    def pos(self) -> SimulatorProcess:
+        """The tills."""
+        return self.legacy["pos"]
+
+    @property
+    def wms(self) -> SimulatorProcess:
+        """The warehouses."""
+        return self.legacy["wms"]
+
+    @property
+    def sap(self) -> SimulatorProcess:
+        """The ERP."""
+        return self.legacy["sap"]
 
     def client(self, key: str) -> httpx.Client:
         """A client of the hub's API that shows ``key``."""
@@ -167,6 +140,7 @@ def running_estate(
     faults: Mapping[str, float],
     settings: Mapping[str, str] | None = None,
     work: bool = True,
+    systems: Sequence[str] = legacy.CORE,
 ) -> Iterator[DemoEstate]:
     """A fresh estate in ``folder``, in place of an earlier one's. Its PostgreSQL goes on running.
 
@@ -175,34 +149,27 @@ def running_estate(
     """
     folder = folder.resolve()
     _clear(folder)
-    passwords = {name: _secret(folder, name) for name in ("pos_token", "wms_secret", "sap_password")}
     own = Settings(data_dir=folder, estate=folder / "estate.toml")
-    ports = {name: _free_port() for name in ("hub", "pos", "wms", "sap")}
+    ports = {name: _free_port() for name in ("hub", *systems)}
     urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-    own.estate.write_text(
-        _ESTATE.format(
-            owner=OWNER, brand=BRAND, mini=MINI_PROGRAM, live=LIVE_ROOM, folder=folder, user=SAP_USER, **urls
-        ),
-        encoding="utf-8",
-    )
+    old = legacy.Legacy(folder, systems, urls, embedded.start(folder / "postgres"))
+    own.estate.write_text(old.estate_file(), encoding="utf-8")
     with ExitStack() as stack:
         hub = stack.enter_context(build(own))
-        keys = {name: _key(hub, name, [f"ingest:{name}"]) for name in ("pos", "sap")}
+        keys = {name: _key(hub, name, [f"ingest:{name}"]) for name in systems}
         channels = {
-            name: _key(hub, name, ["orders:write", "orders:read", "stock:read", f"channel:{name}"])
+            name: _key(hub, name, [*CHANNEL_SCOPES, f"channel:{name}", f"ingest:{name}"])
             for name in (MINI_PROGRAM, LIVE_ROOM)
         }
         operator_key = _key(hub, "operator", ["*"])
-        simulators = {}
-        for name, simulator in _simulators(folder, urls["hub"], seed, faults, passwords, keys).items():
+        simulators = old.simulators(urls["hub"], seed, faults, keys)
+        for name, simulator in simulators.items():
             simulator.port = ports[name]
-            simulators[name] = stack.enter_context(simulator)
+            stack.enter_context(simulator)
         given = {"YIPAN_DATA_DIR": folder, "YIPAN_ESTATE": own.estate, "YIPAN_SWEEP_S": "0.5", **(settings or {})}
         command = ("env", *(f"{name}={value}" for name, value in given.items()), sys.executable)
         server = stack.enter_context(HubProcess(folder, command, ports["hub"], work=work))
-        yield DemoEstate(
-            folder, urls["hub"], command, hub, server, **simulators, operator_key=operator_key, channel_keys=channels
-        )
+        yield DemoEstate(folder, urls["hub"], command, hub, server, simulators, operator_key, channels)
 
 
 def _clear(folder: Path) -> None:
@@ -213,39 +180,10 @@ def _clear(folder: Path) -> None:
     embedded.drop(folder / "postgres")
 
 
-def _secret(folder: Path, name: str) -> str:
-    path = folder / name
-    path.touch(mode=0o600)
-    path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
-    return path.read_text(encoding="utf-8")
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _simulators(
-    folder: Path,
-    url: str,
-    seed: int,
-    faults: Mapping[str, float],
-    passwords: Mapping[str, str],
-    keys: Mapping[str, str],
-) -> dict[str, SimulatorProcess]:
-    on_any_wire = {kind: rate for kind, rate in faults.items() if kind in set(Fault)}
-    own: dict[str, tuple[Mapping[str, float], dict[str, str]]] = {
-        "pos": (on_any_wire, {"access_token": passwords["pos_token"]}),
-        "wms": (faults, {"app_secret": passwords["wms_secret"], "customer_id": OWNER}),
-        "sap": (on_any_wire, {"user": SAP_USER, "password": passwords["sap_password"]}),
-    }
-    return {
-        name: SimulatorProcess(
-            name, folder / f"{name}.db", hub=url, key=keys.get(name, ""), seed=seed, faults=rates, settings=settings
-        )
-        for name, (rates, settings) in own.items()
-    }
 
 
 def _key(hub: Hub, name: str, scopes: list[str]) -> str:

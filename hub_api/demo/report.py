@@ -18,6 +18,7 @@ SHOWN_DIFFERENCES: Final = 5
 MAX_SPANS: Final = 60
 
 Row = Mapping[str, Any]
+Story = tuple[Row, list[SpanNode]]
 
 
 def incoming(estate: DemoEstate) -> list[dict[str, Any]]:
@@ -65,7 +66,7 @@ def outcomes(orders: Sequence[Row], parked: Sequence[Row]) -> dict[str, int]:
     return dict(counts)
 
 
-def longest_story(estate: DemoEstate, orders: Sequence[Row]) -> tuple[Row, list[SpanNode]] | None:
+def longest_story(estate: DemoEstate, orders: Sequence[Row]) -> Story | None:
     """A split order and the span tree of its trace, as kept by the hub."""
     split = [order for order in orders if len(order["parcels"]) > 1 and order["traceparent"]]
     for order in sorted(split, key=lambda order: len(order["parcels"]), reverse=True):
@@ -83,7 +84,7 @@ def print_report(
     causes: Sequence[Row],
     ended: Mapping[str, int],
     parked: Sequence[Row],
-    story: tuple[Row, list[SpanNode]] | None,
+    story: Story | None,
     comparisons: Sequence[Comparison],
 ) -> None:
     """Everything, in the order a newcomer asks."""

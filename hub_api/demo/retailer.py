@@ -186,32 +186,43 @@ def opening_stock(seed: int) -> dict[tuple[str, str], int]:
 
 
 def wishes(seed: int, count: int) -> tuple[Wish, ...]:
-    """A day of orders: half mini-program, a fifth live-stream, the rest at the till (some carried out)."""
+    """A day of orders: half mini-program, a fifth live-stream, the rest at the till.
+
+    Some of these are carried out: goods that lay in the store this morning, and were not carried out before.
+    """
     random = Random(seed + 1)
     goods = catalogue()
     popular = random.sample(goods, k=20)
     stores = [site for site in sites() if not site.warehouse]
+    shelves = opening_stock(seed)
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=8)
     orders = []
     for number in range(1, count + 1):
         channel = random.choices((MINI_PROGRAM, LIVE_ROOM, TILL), weights=(5, 2, 3))[0]
         pool = popular if channel == LIVE_ROOM else goods
         chosen = random.sample(pool, k=random.choices((1, 2, 3, 5), weights=(5, 3, 2, 1))[0])
+        lines = [(item, random.choices((1, 2, 4), weights=(7, 2, 1))[0]) for item in chosen]
         store = random.choice(stores) if channel == TILL else None
+        there = [line for line in lines if store and shelves.get((store.code, line[0].code), 0) >= line[1]]
+        carry_out = bool(there) and random.random() < 0.6
+        if store and carry_out:
+            lines = there
+            for item, quantity in lines:
+                shelves[store.code, item.code] -= quantity
         province, city = random.choice(_BUYER_CITIES)
         orders.append(
             Wish(
                 channel=channel,
                 order_no=f"{channel.upper()}{start:%Y%m%d}{number:05d}",
                 placed_at=start + timedelta(seconds=number * 120),
-                lines=tuple((item, random.choices((1, 2, 4), weights=(7, 2, 1))[0]) for item in chosen),
+                lines=tuple(lines),
                 name=random.choice(_SURNAMES) + random.choice(_GIVEN),
                 mobile=f"138{random.randrange(10**8):08d}",
                 province=province,
                 city=city,
                 street=f"{random.choice(('中山', '人民', '解放', '建设'))}路{random.randint(1, 999)}号",
                 store=store.code if store else None,
-                carry_out=store is not None and random.random() < 0.35,
+                carry_out=carry_out,
             )
         )
     return tuple(orders)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import httpx
 from canonical_model.errors import TransientError
 from hub_api.demo.estate import DemoEstate
 from hub_api.demo.retailer import TILL, Wish
+from hub_api.demo.soap import SoapShop
 
 TRIES: Final = 5
 SENDERS: Final = 4
@@ -23,27 +24,38 @@ CANCELLED: Final = 25
 class Sent:
     """What the channels were told: repeats answered alike, repeats with another body refused."""
 
+    by_soap: int = 0
     repeated: int = 0
     refused_repeats: int = 0
     cancel_asked: list[str] = field(default_factory=list)
 
 
-def send_orders(estate: DemoEstate, wishes: Sequence[Wish], advance: Callable[[], None]) -> Sent:
-    """Send every order by its channel's own way, several at once; ``advance`` is called after each."""
+def send_orders(estate: DemoEstate, wishes: Sequence[Wish], advance: Callable[[], None], *, by_soap: int = 0) -> Sent:
+    """Send every order by its channel's own way, several at once; ``advance`` is called after each.
+
+    The first ``by_soap`` orders of the channels go through the SOAP door, the others by REST.
+    """
     sent = Sent()
     with ExitStack() as stack:
         clients = {name: stack.enter_context(estate.client(key)) for name, key in estate.channel_keys.items()}
+        shops = {
+            name: stack.enter_context(closing(SoapShop(estate.url, key))) for name, key in estate.channel_keys.items()
+        }
         senders = stack.enter_context(ThreadPoolExecutor(SENDERS))
+        soap_numbers = set([n for n, wish in enumerate(wishes, 1) if wish.channel != TILL][:by_soap])
 
         def send(number: int, wish: Wish) -> None:
             if wish.channel == TILL:
                 _ring_up(estate, wish)
+            elif number in soap_numbers:
+                _send_by_soap(shops[wish.channel], wish, number, sent)
             else:
                 _send(clients[wish.channel], wish, number, sent)
             advance()
 
         for done in [senders.submit(send, number, wish) for number, wish in enumerate(wishes, 1)]:
             done.result()
+    sent.by_soap = len(soap_numbers)
     return sent
 
 
@@ -67,6 +79,14 @@ def release_credit(estate: DemoEstate, parked: Sequence[Mapping[str, Any]]) -> N
     with estate.client(estate.operator_key) as client:
         for run in parked:
             client.post(f"/v1/runs/{run['id']}/retry").raise_for_status()
+
+
+def _send_by_soap(shop: SoapShop, wish: Wish, number: int, sent: Sent) -> None:
+    answer = shop.send(wish)
+    if number % SENT_TWICE == 0:
+        sent.repeated += shop.send(wish) == answer
+    if number % CHANGED_ON_REPEAT == 0:
+        sent.refused_repeats += shop.is_refused(wish, reason="changed my mind")
 
 
 def _send(client: httpx.Client, wish: Wish, number: int, sent: Sent) -> None:

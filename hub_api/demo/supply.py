@@ -7,8 +7,9 @@ from typing import Any, Final
 import httpx
 
 from connectors.kit.xml import render_xml
+from hub_api.demo import members, stores
 from hub_api.demo.estate import DemoEstate
-from hub_api.demo.retailer import Goods, Site, catalogue, opening_stock, sites
+from hub_api.demo.retailer import Goods, Site, Wish, catalogue, opening_stock, sites
 
 PACKET: Final = 25
 CREDIT_LIMIT_YUAN: Final = 3600
@@ -22,7 +23,7 @@ def sap_plant(site: Site) -> str:
     return f"{1000 + number}/0001"
 
 
-def supply_tasks(estate: DemoEstate, seed: int) -> Iterator[Task]:
+def supply_tasks(estate: DemoEstate, seed: int, day: Sequence[Wish]) -> Iterator[Task]:
     """The steps that fill the estate, each with its words for the progress bar.
 
     The first stock arrives before its goods: it waits in quarantine and is fed again when they come.
@@ -30,10 +31,19 @@ def supply_tasks(estate: DemoEstate, seed: int) -> Iterator[Task]:
     stock = opening_stock(seed)
     yield "places", lambda: place_sites(estate)
     yield "stores and warehouses", lambda: open_sites(estate)
-    yield "store stock, before its goods", lambda: _store_stock(estate, stock)
+    if "drp" in estate.legacy:
+        yield "the DRP's stores", lambda: stores.open_books(estate)
+        yield "the DRP's shelves, before their goods", lambda: stores.stock_stores(estate, stock)
+    yield "store stock at the tills, before its goods", lambda: _store_stock(estate, stock)
     yield "goods", lambda: send_goods(estate)
     yield "warehouse stock", lambda: _warehouse_stock(estate, stock)
     yield "SAP's own view of stock", lambda: _sap_stock(estate, stock)
+    if "drp" in estate.legacy:
+        yield "transfers between stores", lambda: stores.move_between_stores(estate, stock)
+    if "crm" in estate.legacy:
+        yield "members, some pushed and some not", lambda: members.enrol_members(estate, day)
+        yield "members, pulled", lambda: members.pull_members(estate)
+        yield "points", lambda: members.earn_points(estate)
     yield "records that are wrong on purpose", lambda: _bad_records(estate)
 
 
@@ -63,7 +73,7 @@ def place_sites(estate: DemoEstate) -> None:
 
 def open_sites(estate: DemoEstate) -> None:
     """Tell POS and WMS their sites; they tell the hub."""
-    stores = [
+    shops = [
         {"shopCode": s.code, "shopName": s.name, "lat": str(s.lat), "lng": str(s.lon)}
         for s in sites()
         if not s.warehouse
@@ -79,18 +89,18 @@ def open_sites(estate: DemoEstate) -> None:
         for s in sites()
         if s.warehouse
     ]
-    _post(f"{estate.pos.url}/_stores", stores)
+    _post(f"{estate.pos.url}/_stores", shops)
     _post(f"{estate.wms.url}/_seed", {"warehouses": warehouses, "stock": []})
     _post(f"{estate.wms.url}/_report?what=warehouses", None)
 
 
 def _store_stock(estate: DemoEstate, stock: dict[tuple[str, str], int]) -> None:
     items = {goods.code: goods.item for goods in catalogue()}
-    stores = {site.code for site in sites() if not site.warehouse}
+    open_stores = {site.code for site in sites() if not site.warehouse}
     arrivals = [
         {"shopCode": site, "goodsCode": items[sku], "qty": quantity}
         for (site, sku), quantity in stock.items()
-        if site in stores
+        if site in open_stores
     ]
     for start in range(0, len(arrivals), 200):
         _post(f"{estate.pos.url}/_receive", arrivals[start : start + 200])

@@ -1,0 +1,81 @@
+"""The CRM's side of the day: members and their points, pushed by SOAP and pulled again; compared at the end."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import httpx
+
+from connectors.crm.books import CrmBooks
+from flows.ingest.pull import pull
+from hub_api.demo.books import Comparison, differences
+from hub_api.demo.estate import DemoEstate
+from hub_api.demo.retailer import Wish, sites
+
+MEMBERS: Final = 80
+GRADES: Final = ("01", "02", "03", "04", "A")
+PAGE: Final = 500
+
+
+def enrol_members(estate: DemoEstate, day: Sequence[Wish]) -> None:
+    """Enter the day's first buyers into the CRM, one in five without telling the hub; it pulls those."""
+    stores = [site.code for site in sites() if not site.warehouse]
+    members = [
+        {
+            "memberName": wish.name,
+            "mobilePhone": f"+86 {wish.mobile[:3]} {wish.mobile[3:7]} {wish.mobile[7:]}" if n % 3 else wish.mobile,
+            "gradeCode": GRADES[n % len(GRADES)],
+            "shopCode": stores[n % len(stores)],
+        }
+        for n, wish in enumerate(day[:MEMBERS])
+    ]
+    pushed = [member for n, member in enumerate(members) if n % 5]
+    _post(estate, "/_members", pushed)
+    _post(estate, "/_members?push=0", [member for n, member in enumerate(members) if n % 5 == 0])
+
+
+def pull_members(estate: DemoEstate) -> None:
+    """What the CRM did not push."""
+    report = pull(estate.hub, "crm", "member_list")
+    if report.error is not None:
+        raise report.error
+
+
+def earn_points(estate: DemoEstate) -> None:
+    """Every member earns, every third spends some of it."""
+    cards = [row["cardNo"] for row in _books(estate).members()]
+    earned = [{"cardNo": card, "points": 100 + n} for n, card in enumerate(cards)]
+    spent = [{"cardNo": card, "points": -50} for card in cards[::3]]
+    _post(estate, "/_points", [*earned, *spent])
+
+
+def compare_members(estate: DemoEstate) -> Iterator[Comparison]:
+    """The CRM's members and points against the hub's."""
+    books = _books(estate)
+    theirs = {row["memberId"]: row["cardNo"] for row in books.members()}
+    found = _members(estate)
+    yield differences("members: CRM and hub", theirs, {row["source_id"]: row["code"] for row in found})
+    entries = estate.hub.database.run("SELECT source_id, member_code, points FROM points_entry WHERE system = 'crm'")
+    yield differences(
+        "points entries: CRM and hub",
+        {row["flowNo"]: (row["cardNo"], int(row["points"])) for row in books.points()},
+        {row["source_id"]: (row["member_code"], row["points"]) for row in entries},
+    )
+
+
+def _members(estate: DemoEstate) -> list[dict[str, Any]]:
+    with estate.client(estate.operator_key) as client:
+        found, after = [], 0
+        while True:
+            page = client.get("/v1/members", params={"after": after, "limit": PAGE}).raise_for_status().json()
+            found += page["items"]
+            if page["next"] is None:
+                return found
+            after = page["next"]
+
+
+def _books(estate: DemoEstate) -> CrmBooks:
+    return CrmBooks(estate.hub.estate.connector("crm").config)
+
+
+def _post(estate: DemoEstate, path: str, body: Any) -> None:
+    httpx.post(f"{estate.legacy['crm'].url}{path}", json=body, timeout=60, trust_env=False).raise_for_status()
