@@ -14,6 +14,7 @@ from flows.runtime.database import UnitOfWork
 from flows.runtime.sealing import Sealed, Secret
 
 PERSONAL: Final = ("name", "mobile", "extensions")
+OPEN: Final = ("code", "level", "home_store")
 
 
 def apply_members(uow: UnitOfWork, intake: Intake, batch: Batch, values: Values) -> Outcome:
@@ -48,7 +49,7 @@ def _exposed(value: Mapping[str, Any]) -> Refusal | None:
     mobile = plain_mobile(value["mobile"] or "")
     if not mobile:
         return None
-    open_words = {"id": value["source"]["id"], "code": value["code"]}
+    open_words = {"id": value["source"]["id"], **{name: value[name] or "" for name in OPEN}}
     issues = tuple(
         Issue(name, "member.named_by_mobile", "holds the mobile number, which is personal; name members by another one")
         for name, word in open_words.items()

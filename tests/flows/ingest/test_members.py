@@ -1,9 +1,12 @@
 """Members come in once, the newest state wins, what is personal lies open nowhere and is erased with its key."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from flows.ingest.members import erase_member
 from flows.runtime import quarantine
@@ -120,8 +123,12 @@ def test_equal_mobile_numbers_have_equal_tokens_however_they_are_written(desk: D
     assert desk.one("SELECT mobile_token FROM member") == desk.hub.vault.token(MOBILE)
 
 
-@pytest.mark.parametrize("change", [{"id": MOBILE}, {"code": f"+86{MOBILE}"}, {"code": f"V{MOBILE}"}])
-def test_a_member_whose_number_is_their_mobile_is_refused_and_not_shown(desk: Desk, change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"id": MOBILE}, {"code": f"+86{MOBILE}"}, {"code": f"V{MOBILE}"}, {"home_store": MOBILE}]
+)
+def test_a_member_whose_open_words_hold_their_mobile_is_refused_and_not_shown(
+    desk: Desk, change: dict[str, Any]
+) -> None:
     (result,) = desk.push("members", member(**change))
     assert codes(result) == ["member.named_by_mobile"]
     assert MOBILE not in str(result)
@@ -165,3 +172,41 @@ def test_replaying_a_message_of_an_erased_member_brings_nothing_back(desk: Desk)
         uow.commit()
     assert desk.apply(received) == []
     assert desk.one("SELECT count(*) FROM member") == 0
+
+
+def test_two_messages_about_the_same_new_members_at_once_leave_one_row_each(desk: Desk) -> None:
+    people = [member(number, mobile=f"138{number:08}") for number in range(40)]
+    newer = [person | {"level": "black", "occurred_at": "2026-03-02T12:00:00+08:00"} for person in reversed(people)]
+    received = [desk.send("members", *people), desk.send("members", *newer)]
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda each: desk.hub.runner.run_now(each.run_id), received))
+    desk.work()
+    rows = desk.rows("SELECT level, count(*) AS n FROM member GROUP BY level")
+    assert rows == [{"level": "black", "n": 40}]
+    assert desk.one("SELECT count(*) FROM member_key") == 80
+    assert [desk.message(each)["quarantined"] for each in received] == [0, 0]
+
+
+WORDS = st.sampled_from([NAME, MOBILE, f"+86{MOBILE}", "", " ", "x" * 121, "a\x00b", "😀", "NaN"])
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | WORDS
+    | st.just([NAME])
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from([*member(), NAME]), VALUES | st.just({NAME: MOBILE}), max_size=4))
+def test_whatever_a_record_holds_it_is_accounted_for_and_says_nothing_personal(
+    shared: Desk, changed: dict[str, Any]
+) -> None:
+    received = shared.send("members", member(1) | changed, member(2), idempotency_key=f"k{hash(str(changed))}")
+    results = shared.apply(received)
+    message = shared.message(received)
+    assert [result["position"] for result in results] == [0, 1]
+    assert message["accepted"] + message["quarantined"] + message["ignored"] == 2
+    said = str([result["issues"] for result in results] + [result["source_id"] for result in results])
+    assert MOBILE not in said
