@@ -66,7 +66,7 @@ class SoapClient:
     ) -> None:
         wsse = _Token(*token, use_digest=digest, zulu_timestamp=True) if token else None
         self._zeep = _open(wsdl, wsse)
-        self._service = self._zeep.bind(port_name=port)
+        self._service = _bind(self._zeep, wsdl, port)
         self._validator = Validator(load_schema(wsdl))
         split = urlsplit(address)
         self._path = (split.path or "/") + (f"?{split.query}" if split.query else "")
@@ -134,11 +134,21 @@ class SoapClient:
         if issues:
             raise RecordError(issues, code="soap.request")
 
+    def _check_answer(self, operation: str, envelope: etree._Element) -> None:
+        """ValueError when a document/literal answer is not the element that the WSDL declares."""
+        body = envelope.find(f"{{{etree.QName(envelope).namespace}}}Body")
+        declared = self._service._binding.get(operation).output.body
+        if body is None or (
+            self._is_document(operation) and declared and [c.tag for c in body] != [declared.qname.text]
+        ):
+            raise ValueError("the Body is not what the WSDL declares")
+
     def _answer(self, operation: str, response: Response, *, write: bool) -> Any:
         try:
             envelope = parse_answer(response.content)
             fault = _fault(envelope, write=write)
             if fault is None:
+                self._check_answer(operation, envelope)
                 return _plain(self._service._binding.get(operation).process_reply(envelope))
         except (ZeepError, etree.XMLSyntaxError, TypeError, ValueError, LookupError) as error:
             detail = f"{operation}: the answer does not follow the WSDL ({type(error).__name__})"
@@ -187,6 +197,16 @@ def _open(wsdl: Path, wsse: Any) -> Any:
         return _Client(str(wsdl.resolve()), wsse=wsse, transport=_LocalFiles(), settings=settings)
     except (OSError, ZeepError, etree.XMLSyntaxError, LookupError, ValueError) as error:
         raise ConfigurationError(f"{wsdl.name} is no usable WSDL: {type(error).__name__}: {error}") from error
+
+
+def _bind(client: Any, wsdl: Path, port: str | None) -> Any:
+    try:
+        service = client.bind(port_name=port)
+    except (ValueError, LookupError) as error:
+        raise ConfigurationError(f"{wsdl.name} has no port {port!r}; use one that it declares") from error
+    if service is None:
+        raise ConfigurationError(f"{wsdl.name} declares no service; use the WSDL that does")
+    return service
 
 
 def _fault_in(response: Response, *, write: bool) -> HubError | None:
