@@ -21,7 +21,7 @@ from flows.runtime.database import Row, UnitOfWork
 from mappings import reach
 from mappings.engine import Mapping, load_mapping, revised_mapping, run_examples
 
-MAX_TEXT: Final = 128 * 1024
+MAX_TEXT: Final = 60_000
 MAX_LISTED: Final = 200
 MAX_REMEMBERED: Final = 256
 MIN_REASON: Final = 10

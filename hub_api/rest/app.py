@@ -5,7 +5,22 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 
 from flows.runtime.bootstrap import Hub
-from hub_api.rest import audit, health, ingest, members, messages, orders, problems, quarantine, runs, stock, traces
+from hub_api.rest import (
+    audit,
+    corrections,
+    health,
+    ingest,
+    members,
+    messages,
+    orders,
+    problems,
+    quarantine,
+    runs,
+    search,
+    stock,
+    systems,
+    traces,
+)
 from hub_api.rest.dependencies import refuse_unknown_query
 from hub_api.rest.limits import BodyLimits
 from hub_api.rest.observe import Observed, Requests
@@ -26,7 +41,8 @@ def create_app(hub: Hub, *, console: bool = False) -> FastAPI:
     app.state.hub = hub
     app.state.requests = Requests()
     problems.install(app)
-    for part in (orders, stock, members, messages, quarantine, runs, traces, audit, health):
+    parts = (orders, stock, members, messages, quarantine, corrections, runs, traces, search, systems, audit, health)
+    for part in parts:
         app.include_router(part.router, dependencies=[Depends(refuse_unknown_query)])
     app.include_router(door.router)
     app.include_router(ingest.router)  # a signed push carries whatever its own protocol puts into the query

@@ -53,6 +53,7 @@ _STATUS_OF_CODE: Final = {
     "document.media_type": 415,
     "body.encoding": 415,
     "body.slow": 408,
+    "unmask.rate": 429,
 }
 KIND_OF_STATUS: Final = {
     400: "request",
