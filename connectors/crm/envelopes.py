@@ -14,7 +14,16 @@ DOOR: Final = "/soap/v1"
 SOAP_11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 OPERATIONS: Final = {"members": "PushMembers", "points": "PushPoints"}
 
-_LEVELS: Final = {"01": "regular", "02": "silver", "03": "gold", "04": "black", "99": "test"}
+_LEVELS: Final = {
+    "01": "regular",
+    "02": "silver",
+    "03": "gold",
+    "04": "black",
+    "99": "test",
+    "A": "regular",
+    "B": "silver",
+    "C": "gold",
+}
 _TEST_GRADE: Final = "99"
 _EXTRA: Final = ("gender", "birthday", "remark")
 _YES: Final = frozenset({"1", "Y"})

@@ -12,6 +12,8 @@ import hub_api
 from connectors.crm.envelopes import envelope, member_push, points_push, unavailable
 from connectors.kit.soap_schema import load_schema
 from connectors.kit.soap_validation import Validator
+from mappings.engine import load_mapping
+from mappings.examples import EXAMPLE_CONTEXT
 from tests.connectors.crm.conftest import PASSWORD, Crm
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -125,3 +127,18 @@ def fault(code: str) -> bytes:
 )
 def test_a_fault_of_our_own_doing_is_not_sent_for_ever(status: int, content: bytes, again: bool) -> None:
     assert unavailable(httpx.Response(status, content=content)) is again
+
+
+def test_the_words_it_pushes_are_those_that_a_pull_gives() -> None:
+    """A grade that means one level when pulled and another when pushed would flip with every message."""
+    pulled, pushed = load_mapping("crm", "member_in"), load_mapping("crm", "member_push_in")
+    for grade in ("01", "02", "03", "04", "99", "A", "B", "C"):
+        row = MEMBER | {"gradeCode": grade, "mobilePhone": "无", "shopCode": "0000", "delFlag": "1"}
+        push = {name: value for name, value in member_push(row, SHANGHAI).items() if value is not None}
+        said = {
+            "home_store": push.pop("homeStore"),
+            "occurred_at": push.pop("occurredAt"),
+            "active": push.pop("active") == "true",
+            "extensions": {entry["key"]: entry["value"] for entry in push.pop("extension")},
+        }
+        assert pushed.map({**push, **said}, EXAMPLE_CONTEXT) == pulled.map(row, EXAMPLE_CONTEXT)
