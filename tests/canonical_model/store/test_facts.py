@@ -282,3 +282,11 @@ def test_a_load_in_bulk_that_finds_some_levels_known_changes_those_and_adds_the_
 def test_a_load_in_bulk_quarantines_what_it_cannot_place(wide_shelf: Shelf) -> None:
     done = wide_shelf.apply(*_counted(), snapshot(1, sku="unheard-of"))
     assert (done.applied, [lost.position for lost in done.unresolved]) == (600, [600])
+
+
+@pytest.mark.parametrize("sku", ["a\tb", "a\nb", "a\rb", "a\\b", "\\N", "\\.", "None", "商品"])
+def test_a_code_is_taken_as_it_is_whatever_copy_would_read_in_it(connection: Connection[DictRow], sku: str) -> None:
+    shelf = Shelf(connection, skus=[sku])
+    assert shelf.apply(snapshot(3, sku=sku, sequence=0), snapshot(4, sku="A")).applied == 1
+    assert shelf.level(sku).on_hand == 3
+    assert shelf.apply(snapshot(9, 1, sku=sku, sequence=0)).ignored == []
