@@ -173,9 +173,9 @@ class _Writer:
 
     def _extensions(self, table: Table, result: str) -> None:
         read = self._name("read", table.read_keys)
-        if "extensions" in table.fields:
+        if "extensions" in table.fields and not isinstance(table.fields["extensions"], dict):
             self._line(f"if {result}.get('extensions', {{}}).__class__ is not dict: raise UnusualError")
-        with self._block(f"if not record.keys() <= {read}:"):
+        with self._block(f"if not {read}.issuperset(record.keys()):"):
             kept = f"{{key: value for key, value in record.items() if key not in {read}}}"
             mapped = f" | {result}.get('extensions', {{}})" if "extensions" in table.fields else ""
             self._line(f"{result}['extensions'] = {kept}{mapped}")
@@ -207,8 +207,8 @@ class _Writer:
 
 
 def _is_present(variable: str) -> str:
-    """The expression that says so; the commonest cases, something and nothing, are decided without a comparison."""
-    return f"{variable} or {variable} is not None and {variable} == 0"
+    """The expression that says so; the commonest cases, nothing and something, are decided without a comparison."""
+    return f"{variable} is not None and ({variable} or {variable} == 0)"
 
 
 def _get(keys: tuple[str, ...], scope: _Scope) -> str:
