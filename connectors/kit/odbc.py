@@ -33,7 +33,7 @@ _MARIADB_AWAY: Final = re.compile(r"\((?:1053|1205|1317|1927|2002|2003|2005|2006
 # PostgreSQL's driver says 08001 for every login that fails.
 _LOGIN_REFUSED: Final = re.compile(
     r"authentication failed|not permitted to log in|no pg_hba\.conf entry|认证失败|不允许登录"
-    r"|(?:role|database|角色|数据库) ?\"[^\"]*\" ?(?:does not exist|不存在)|Unknown database"
+    r"|(?:role|database|角色|数据库) ?\"[^\"]*\" ?(?:does not exist|不存在)|Unknown database|Access denied"
 )
 
 
