@@ -66,6 +66,17 @@ def test_an_account_is_kept_out_let_in_and_given_a_password(hub: Hub, yipan: Yip
     assert sessions.sign_in(hub, "li", GIVEN, None, address=ADDRESS).must_change_password
 
 
+def test_how_an_account_signs_in_is_shown_and_a_sign_on_forgotten(hub: Hub, yipan: Yipan) -> None:
+    made = yipan("user", "create", "li", "--name", "Li", "--role", "viewer", "--no-password", "--json")
+    assert made.code == 0
+    hub.database.run("UPDATE person SET oidc_subject = 'somebody'")
+    shown = yipan("user", "sign-on", "li", "--json").json
+    assert (shown["has_password"], shown["signs_on"]) == (False, True)
+    assert yipan("user", "sign-on", "li", "--forget", "--json").json["signs_on"] is False
+    with pytest.raises(AccessError):
+        signed_in(hub, "li")
+
+
 def test_a_second_factor_is_shown_as_a_picture_and_confirmed(hub: Hub, yipan: Yipan) -> None:
     make_person(hub, "li", "viewer")
     shown = yipan("user", "totp", "li")
