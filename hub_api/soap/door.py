@@ -26,7 +26,7 @@ from hub_api.soap.answers import read_answer, render_answer
 from hub_api.soap.envelope import SOAP_11, SOAP_12, Envelope, read_envelope, version_asked
 from hub_api.soap.faults import MEDIA_TYPES, Fault, FaultError
 from hub_api.soap.records import MESSAGE_ID, NAMESPACE, OPERATIONS, SYSTEM, VALIDATOR, Operation
-from hub_api.soap.security import SECURITY, by_header, identify
+from hub_api.soap.security import SECURITY, find_holder, identify
 from hub_api.soap.words import zh_of_code
 from hub_api.soap.wsdl_file import describe
 
@@ -121,11 +121,10 @@ class _Call:
 
     async def answer(self) -> bytes:
         """The envelope of the answer. Raises FaultError and HubError."""
-        hub, authorization = self._hub, self._request.headers.get("authorization", "")
-        if authorization.lower().startswith("bearer "):
-            await run_sync(by_header, hub.database, authorization)
+        hub = self._hub
+        holder = await run_sync(find_holder, hub.database, self._request.headers.get("authorization", ""))
         body = await self._request.body()
-        system, spec, message_id, records = await run_sync(self._read, body, authorization)
+        system, spec, message_id, records = await run_sync(self._read, body, holder)
         received = await intake.keep(
             hub,
             system=system,
@@ -141,12 +140,12 @@ class _Call:
         assert self.operation is not None
         return await run_sync(render_answer, self.operation, self.version, message_id, document)
 
-    def _read(self, body: bytes, authorization: str) -> tuple[str, StreamSpec, str, list[dict[str, Any]]]:
+    def _read(self, body: bytes, holder: Access | None) -> tuple[str, StreamSpec, str, list[dict[str, Any]]]:
         """System, stream and message id of the request, and its records."""
         envelope = read_envelope(body, self._content_type)
         self.version = envelope.version
         _check_headers(envelope)
-        access = identify(self._hub.database, envelope.headers, authorization, datetime.now(UTC))
+        access = identify(self._hub.database, envelope.headers, holder, datetime.now(UTC))
         self.operation = operation = _operation(envelope)
         if violations := VALIDATOR.violations(envelope.content):
             raise FaultError(faults.of_violations(violations))

@@ -48,8 +48,8 @@ class UsernameToken:
     created: str = ""
 
 
-def identify(database: Database, headers: Sequence[etree._Element], authorization: str, now: datetime) -> Access:
-    """Who calls, by the token in the headers, else by ``Authorization: Bearer yk_…``.
+def identify(database: Database, headers: Sequence[etree._Element], holder: Access | None, now: datetime) -> Access:
+    """Who calls: by the token in the headers, else ``holder``, whose key came with the request itself.
 
     AccessError: ``access`` (nobody, or not who they say), ``access.token`` (malformed), ``access.stale``,
     ``access.replayed``.
@@ -57,20 +57,20 @@ def identify(database: Database, headers: Sequence[etree._Element], authorizatio
     blocks = [block for block in headers if block.tag == SECURITY]
     if len(blocks) > 1:
         raise AccessError("there are several Security headers; send one", code=MALFORMED)
+    if not blocks and holder is not None:
+        return holder
     if not blocks:
-        return by_header(database, authorization)
+        raise AccessError("send a WS-Security UsernameToken, or an API key as `Authorization: Bearer yk_…`", code=WRONG)
     token = _read(blocks[0])
     if not token.is_digest and token.password.startswith(f"{PREFIX}_"):
         return authenticate(database, token.password)
     return _by_account(database, token, now)
 
 
-def by_header(database: Database, authorization: str) -> Access:
-    """Who holds the key of an ``Authorization`` header. AccessError when there is none in force."""
+def find_holder(database: Database, authorization: str) -> Access | None:
+    """Who holds the key of an ``Authorization`` header, if it bears one. AccessError when that is not in force."""
     scheme, _, key = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not key:
-        raise AccessError("send a WS-Security UsernameToken, or an API key as `Authorization: Bearer yk_…`", code=WRONG)
-    return authenticate(database, key.strip())
+    return authenticate(database, key.strip()) if scheme.lower() == "bearer" else None
 
 
 def _by_account(database: Database, token: UsernameToken, now: datetime) -> Access:
