@@ -109,7 +109,7 @@ def _written(hub: Hub) -> dict[str, int]:
     """How many rows each table has, but for the marks that a session was used."""
     tables = hub.database.run("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename")
     names = [row["tablename"] for row in tables]
-    return {name: hub.database.run(f'SELECT count(*) AS n FROM "{name}"')[0]["n"] for name in names}  # type: ignore[arg-type]
+    return {name: hub.database.run(f'SELECT count(*) AS n FROM "{name}"')[0]["n"] for name in names}
 
 
 def _buttons(page: httpx.Response) -> set[str]:
