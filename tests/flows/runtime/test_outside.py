@@ -338,10 +338,11 @@ def test_a_write_that_may_be_on_its_way_is_not_looked_for_too_early(world: World
         "SELECT effect_intend(%s, %s, 'send', 'books', 'seen', 'test.seen:soon:send', '{}', NULL, NULL)",
         (claimed["id"], claimed["fence"]),
     )
+    world.look.run("UPDATE effect SET intended_at = intended_at + interval '1 hour'")
     runner.drain()
     assert (world.state("soon"), world.destination.calls()) == ("ready", 0)
     assert world.run("soon")["error"]["code"] == "effect.under_way"
-    world.look.run("UPDATE effect SET intended_at = intended_at - interval '1 minute'")
+    world.look.run("UPDATE effect SET intended_at = intended_at - interval '2 hours'")
     world.finish(runner)
     assert world.landed(":soon:") == ["/seen/test.seen:soon:send"]
 
