@@ -78,7 +78,7 @@ def test_a_transfer_is_kept_with_our_places_and_goods(ready: Desk) -> None:
 
 
 def test_the_newest_state_wins_in_whatever_order_states_come(ready: Desk) -> None:
-    shipped = {"SHIP_TIME": "2026-03-01 12:30:00", "STATUS": "30", "line": {"SHIP_QTY": "18.000"}}
+    shipped: dict[str, Any] = {"SHIP_TIME": "2026-03-01 12:30:00", "STATUS": "30", "line": {"SHIP_QTY": "18.000"}}
     assert statuses(send(ready, bill(at="2026-03-01 12:30:05", **shipped))) == ["accepted"]
     assert statuses(send(ready, bill())) == ["stale"]
     assert (stored(ready)["status"], stored(ready)["lines"][0]["shipped"]) == ("shipped", 18)
