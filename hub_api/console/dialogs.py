@@ -40,7 +40,7 @@ async def ask(
     """Open a dialog; what was filled in by name, or None if the person changed their mind."""
     with (
         view.client,
-        ui.dialog().props("persistent") as dialog,
+        ui.dialog().props("no-backdrop-dismiss") as dialog,
         ui.card().classes("wide-card" if _wide(fields) else ""),
     ):
         html(h("div", question, cls="dialog-title", role="heading", aria_level="2"))
@@ -51,6 +51,10 @@ async def ask(
         def finish() -> None:
             if all(_complete(view, box, field) for box, field in inputs.values()):
                 dialog.submit({name: str(box.value or "") for name, (box, _) in inputs.items()})
+
+        for box, field in inputs.values():
+            if field.kind == "line":
+                box.on("keydown.enter", finish)
 
         with ui.element("div").classes("buttons"):
             button(do, finish, kind="bad" if bad else "first")

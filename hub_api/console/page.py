@@ -10,7 +10,7 @@ from nicegui import Client, ui
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from canonical_model.errors import HubError, NotFoundError
+from canonical_model.errors import HubError, NotFoundError, TransientError
 from hub_api.console import shell
 from hub_api.console.guard import SIGN_IN, VISIT
 from hub_api.console.view import SessionEndedError, View
@@ -63,17 +63,31 @@ async def _open(each: Page, request: Request) -> Response | None:
     words = words_of(request.cookies, request.headers.get("accept-language", ""))
     view = View(request.scope[VISIT], words, request, client)
     _dress(client, view, words(each.title))
-    with shell.around(view, menu(), each):
-        try:
-            view.visit.access.require(*each.needs)
-            await each.build(view)
-        except SessionEndedError:
-            return RedirectResponse(SIGN_IN, 303)
-        except HubError as error:
-            client.status_code = 404 if isinstance(error, NotFoundError) else 403
-            _log.info("console page %s: %s", each.path, error.code)
-            shell.refused(view, error)
+    try:
+        async with shell.around(view, menu(), each):
+            await _build(view, each)
+    except SessionEndedError:
+        return RedirectResponse(SIGN_IN, 303)
     return None
+
+
+async def _build(view: View, each: Page) -> None:
+    try:
+        view.visit.access.require(*each.needs)
+        await each.build(view)
+    except SessionEndedError:
+        raise
+    except HubError as error:
+        view.client.status_code = _status(error)
+        _log.info("console page %s: %s", each.path, error.code)
+        shell.refused(view, error)
+
+
+def _status(error: HubError) -> int:
+    """What a page that cannot be shown answers with."""
+    if isinstance(error, TransientError):
+        return 503
+    return 404 if isinstance(error, NotFoundError) else 403
 
 
 def _dress(client: Client, view: View, title: str) -> None:

@@ -95,15 +95,15 @@ def list_quarantined(
 
 
 def attention(hub: Hub, access: Access) -> dict[str, int]:
-    """What waits for a person: parked runs and open quarantined records, each counted up to MOST_COUNTED."""
+    """By page, what waits for a person: parked runs, quarantined records; each counted up to MOST_COUNTED."""
     (row,) = hub.database.run(
         "SELECT (SELECT count(*) FROM (SELECT 1 FROM flow_run WHERE state = 'parked' AND owner = %(owner)s"
-        " AND brand = %(brand)s LIMIT %(most)s) parked) AS runs,"
+        " AND brand = %(brand)s LIMIT %(most)s) parked) AS parked,"
         " (SELECT count(*) FROM (SELECT 1 FROM quarantine WHERE state = 'open' AND owner = %(owner)s"
-        " AND brand = %(brand)s LIMIT %(most)s) open) AS quarantine",
+        " AND brand = %(brand)s LIMIT %(most)s) open) AS refused",
         {"owner": access.owner, "brand": access.brand, "most": MOST_COUNTED},
     )
-    return dict(row)
+    return {"/inbox": row["parked"], "/quarantine": row["refused"]}
 
 
 def _page(rows: list[Row], key: str) -> Rows:

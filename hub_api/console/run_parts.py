@@ -108,7 +108,6 @@ def draw_doubt(view: View, effect: EffectStory) -> None:
                 ("effect.key", code(effect.key)),
                 ("effect.attempts", words.number(effect.attempts)),
                 ("effect.intended_at", moment(words, effect.intended_at)),
-                ("column.error", problem(words, effect.error)),
             ],
         )
     )
@@ -172,7 +171,8 @@ def _evidence(view: View, evidence: Evidence) -> Html:
             h("b", words(f"read_back.{back.answer}", system=evidence.effect.system)),
             " ",
             words("read_back.number", number=back.outside_id) if back.outside_id else None,
-            h("p", back.words, cls="muted") if back.words else None,
+            h("p", words(f"read_back.then_{back.answer}")),
+            h("p", back.words, cls="before") if back.answer in ("away", "unable") and back.words else None,
             h("p", moment(words, back.asked_at), cls="muted"),
             cls=READ_BACK_TONES[back.answer],
             data_answer=back.answer,
@@ -181,7 +181,6 @@ def _evidence(view: View, evidence: Evidence) -> Html:
     return h(
         "div",
         said,
-        h("p", evidence.advice) if evidence.advice else None,
         panel(words("read_back.detail"), document(back.detail)) if back is not None and details else None,
         h("details", h("summary", words("read_back.sent")), document(evidence.sent)) if evidence.sent else None,
         cls="part",
@@ -201,13 +200,14 @@ def _where(view: View, run: RunStory) -> Html | None:
     if run.state in OVER:
         return h("span", words.name("outcome", run.outcome), cls="muted") if run.outcome not in (None, "done") else None
     step = run.flow_steps[run.position] if run.position < len(run.flow_steps) else None
-    waits = run.waiting_for and words("run.waits_for", what=", ".join(run.waiting_for))
+    waited = [words.name("signal", each) for each in run.waiting_for]
+    waits = words("run.waits_for", what=", ".join(waited)) if waited else None
     again = run.wake_at if run.state == "ready" and run.error else None
     return h(
         "span",
         words("run.at_step", step=words.name("step", step)) if step else None,
         " ",
-        waits or None,
+        waits,
         [words("run.again_at"), " ", moment(words, again)] if again else None,
         cls="muted",
     )

@@ -1,14 +1,14 @@
 """What is around every page: the header with search, language, theme and the viewer's menu; the navigation."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from nicegui import ui
 
 from canonical_model.errors import HubError
-from hub_api.console import assets
+from hub_api.console import assets, reads
 from hub_api.console.html import Html, h, join
 from hub_api.console.icons import icon
 from hub_api.console.view import THEMES, View, html, reason
@@ -21,14 +21,19 @@ if TYPE_CHECKING:
 ATTENTION_S: Final = 10.0
 
 
-@contextmanager
-def around(view: View, pages: "Sequence[Page]", here: "Page") -> Iterator[None]:
+@asynccontextmanager
+async def around(view: View, pages: "Sequence[Page]", here: "Page") -> AsyncIterator[None]:
     """The shell of a page; what is built inside is its content."""
     ui.add_head_html(assets.head(view.theme))
     ui.on("yipan_seen", lambda event: view.seen(visible=bool(event.args)))
     with ui.element("div").classes("shell"):
         html(_header(view)).classes("shell-header")
-        html(_navigation(view, pages, here)).classes("shell-navigation")
+        with ui.element("div").classes("shell-navigation"):
+
+            async def load() -> dict[str, int]:
+                return await view.read(reads.attention)
+
+            await view.show(load, lambda found: _draw_navigation(view, pages, here, found), every_s=ATTENTION_S)
         with ui.element("main").classes("shell-main").props('id="main" tabindex="-1"'):
             yield
 
@@ -134,12 +139,17 @@ def _person(view: View) -> Html:
     )
 
 
-def _navigation(view: View, pages: "Sequence[Page]", here: "Page") -> Html:
+def _draw_navigation(view: View, pages: "Sequence[Page]", here: "Page", waiting: Mapping[str, int]) -> None:
+    html(_navigation(view, pages, here, waiting))
+
+
+def _navigation(view: View, pages: "Sequence[Page]", here: "Page", waiting: Mapping[str, int]) -> Html:
     links = [
         h(
             "a",
             icon(each.icon),
             h("span", view.words(each.title)),
+            _badge(view, waiting.get(each.path, 0)),
             href=view.link(each.path),
             aria_current="page" if each.path == here.path or here.path.startswith(each.path + "/") else None,
         )
@@ -147,3 +157,11 @@ def _navigation(view: View, pages: "Sequence[Page]", here: "Page") -> Html:
         if view.may(*each.needs)
     ]
     return h("nav", links, aria_label=view.words("shell.navigation"))
+
+
+def _badge(view: View, count: int) -> Html | None:
+    """How many things wait; counted so far only."""
+    if not count:
+        return None
+    more = "+" if count >= reads.MOST_COUNTED else ""
+    return h("span", view.words.number(count) + more, cls="badge", title=view.words("shell.waiting"))

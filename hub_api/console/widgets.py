@@ -26,7 +26,7 @@ TONES: Final[Mapping[str, str]] = {
     "intended": "busy",
     "parked": "bad",
     "in_doubt": "bad",
-    "failed": "bad",
+    "failed": "warn",
     "refused": "bad",
     "rejected": "bad",
     "quarantined": "warn",

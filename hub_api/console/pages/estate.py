@@ -1,5 +1,6 @@
 """*Estate*: the connected systems, their streams and lanes, lag and last error; pause and resume."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from nicegui import ui
@@ -56,8 +57,8 @@ def _lane(view: View, lane: LaneState) -> Html:
         h("div", h("h3", lane.name), state(words, "lane", lane.state), cls="title"),
         h("dl", [h("div", h("dt", words(key)), h("dd", value)) for key, value in figures], cls="figures"),
         h("p", rests, cls="muted") if rests else "",
-        h("p", lane.advice, cls="muted") if lane.advice else "",
-        h("p", problem(words, lane.last_error)) if lane.last_error else "",
+        _advice(view, "lane_advice", lane.state),
+        _last_error(view, lane.last_error, now=lane.state != "open"),
     )
 
 
@@ -103,14 +104,25 @@ def _system(view: View, system: SystemState) -> Html:
         words("estate.quarantined", count=words.number(system.open_quarantine)),
         view.link("/quarantine", system=system.name),
     )
-    note = h("p", system.advice, cls="muted") if system.advice else None
     return panel(
         heading,
-        note,
-        h("p", problem(words, system.last_error)) if system.last_error else None,
+        _last_error(view, system.last_error, now=True) if system.health not in ("well", "waiting") else None,
         _streams(view, system) if system.streams else h("p", words("estate.no_streams"), cls="muted"),
         beside=[quarantined or None, state(words, "health", system.health)],
     )
+
+
+def _advice(view: View, kind: str, word: str) -> Html:
+    text = view.words.find(f"{kind}.{word}")
+    return h("p", text, cls="muted") if text else Html("")
+
+
+def _last_error(view: View, error: Mapping[str, Any] | None, *, now: bool) -> Html:
+    """The last error: what keeps it from working, or something of the past."""
+    if not error:
+        return Html("")
+    told = problem(view.words, error)
+    return h("p", told) if now else h("p", view.words("estate.before"), " ", told, cls="before")
 
 
 def _streams(view: View, system: SystemState) -> Html:

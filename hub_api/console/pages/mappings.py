@@ -7,7 +7,7 @@ from nicegui import ui
 
 from hub_api import corrections
 from hub_api.console.dialogs import Field, ask, button
-from hub_api.console.html import Html, h, join
+from hub_api.console.html import Html, h
 from hub_api.console.page import page
 from hub_api.console.shell import title
 from hub_api.console.view import View, html
@@ -116,8 +116,9 @@ def _tried(view: View, trial: Trial) -> Html:
         (words("mapping.unhealed"), trial.unhealed),
         (words("mapping.differences"), trial.differences),
     ]
-    return join(
-        h("div", words("mapping.failures"), h("ul", failures), cls="note bad") if failures else "",
+    return h(
+        "div",
+        h("div", words("mapping.failures"), h("ul", failures), cls="note bad") if failures else None,
         counts(
             words,
             [
@@ -131,6 +132,7 @@ def _tried(view: View, trial: Trial) -> Html:
         ),
         h("p", words("mapping.tried_note"), cls="muted"),
         [panel(heading, [_change(view, each) for each in found[:SHOWN]]) for heading, found in shown if found],
+        cls="part",
     )
 
 
@@ -161,7 +163,7 @@ def _revisions(view: View, found: MappingState) -> Html:
     )
     columns = [
         Column("mapping.number"),
-        Column("run.version", "code"),
+        Column("record.mapping", "code"),
         Column("column.state"),
         Column("mapping.author"),
         Column("mapping.reason"),
