@@ -46,6 +46,7 @@ ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES25
 HTTP_LIBRARIES: Final = ("httpx", "httpx2")
 TIMEOUT_S: Final = 10.0
 STATE_S: Final = 600
+SWEPT_AT_ONCE: Final = 1_000
 LEEWAY_S: Final = 60
 DISCOVERY_KEPT_S: Final = 3_600.0
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
@@ -82,7 +83,11 @@ def start(hub: Hub) -> Started:
     roles_by_word(hub)
     provider = _provider(hub.settings)
     state, nonce, verifier, binding = (secrets.token_urlsafe(32) for _ in range(4))
-    hub.database.run("DELETE FROM oidc_state WHERE expires_at < clock_timestamp()")
+    hub.database.run(
+        "DELETE FROM oidc_state WHERE hash IN (SELECT hash FROM oidc_state WHERE expires_at < clock_timestamp()"
+        " LIMIT %s FOR UPDATE SKIP LOCKED)",
+        (SWEPT_AT_ONCE,),
+    )
     hub.database.run(
         "INSERT INTO oidc_state (hash, binding, nonce, verifier, expires_at)"
         " VALUES (%s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))",

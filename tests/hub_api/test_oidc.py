@@ -171,6 +171,12 @@ class TestTheAnswer:
         with pytest.raises(AccessError):
             oidc.finish(office, given, started.binding)
 
+    def test_those_that_nobody_finished_are_swept(self, office: Hub) -> None:
+        oidc.start(office)
+        office.database.run("UPDATE oidc_state SET expires_at = clock_timestamp()")
+        oidc.start(office)
+        assert len(office.database.run("SELECT * FROM oidc_state")) == 1
+
     def test_one_of_another_provider_is_not_taken(self, office: Hub) -> None:
         started = oidc.start(office)
         with pytest.raises(AccessError) as refused:
