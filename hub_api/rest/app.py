@@ -22,6 +22,7 @@ from hub_api.rest import (
     traces,
 )
 from hub_api.rest.dependencies import refuse_unknown_query
+from hub_api.rest.document import DescribedApi
 from hub_api.rest.limits import BodyLimits
 from hub_api.rest.observe import Observed, Requests
 from hub_api.soap import door
@@ -32,7 +33,7 @@ def create_app(hub: Hub, *, console: bool = False) -> FastAPI:
 
     ``console``: with the pages under /console. They are one for the process, and take a second to load.
     """
-    app = FastAPI(
+    app = DescribedApi(
         title="Yipan Hub",
         version=version("yipan"),
         redoc_url=None,
