@@ -390,7 +390,7 @@ _STREAMS: Final = """
             (array_agg(error) FILTER (WHERE error IS NOT NULL))[1] AS error
         FROM (SELECT received_at, applied_at, error FROM message
               WHERE owner = %(owner)s AND brand = %(brand)s AND system = asked.system AND stream = asked.stream
-              ORDER BY id DESC LIMIT %(latest)s) AS last) AS latest
+              ORDER BY id USING ~>~ LIMIT %(latest)s) AS last) AS latest
     CROSS JOIN LATERAL (
         SELECT count(*) AS day_messages, sum(accepted) AS day_accepted, sum(quarantined) AS day_quarantined,
             sum(ignored) AS day_ignored, count(*) FILTER (WHERE id >= %(hour)s) AS hour_messages,
@@ -399,7 +399,7 @@ _STREAMS: Final = """
             sum(ignored) FILTER (WHERE id >= %(hour)s) AS hour_ignored
         FROM (SELECT id, accepted, quarantined, ignored FROM message
               WHERE owner = %(owner)s AND brand = %(brand)s AND system = asked.system AND stream = asked.stream
-                AND id >= %(day)s ORDER BY id DESC LIMIT %(most)s) AS recent) AS counted
+                AND id ~>=~ %(day)s ORDER BY id USING ~>~ LIMIT %(most)s) AS recent) AS counted
     LEFT JOIN stream_cursor AS pulled ON (pulled.owner, pulled.brand, pulled.system, pulled.stream)
         = (%(owner)s, %(brand)s, asked.system, asked.stream)
 """

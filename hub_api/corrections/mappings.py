@@ -183,7 +183,8 @@ class _Trial:
     def compare_recent(self, access: Access) -> None:
         """Judge the records of the latest messages under both tables."""
         rows = self.uow.execute(
-            "SELECT * FROM message WHERE (owner, brand, system, stream) = (%s, %s, %s, %s) ORDER BY id DESC LIMIT %s",
+            "SELECT * FROM message WHERE (owner, brand, system, stream) = (%s, %s, %s, %s)"
+            " ORDER BY id USING ~>~ LIMIT %s",
             (access.owner, access.brand, self.stream.connector.config.name, self.stream.spec.name, RECENT_MESSAGES),
         ).fetchall()
         for row in rows:

@@ -97,7 +97,7 @@ def _goods(asked: _Asked) -> Iterator[Hit]:
     for row in asked.rows(_NAMED, {"names": names}):
         yield _sku(row, row["scheme"])
     if asked.access.covers("members:read"):
-        for row in asked.rows(_MEMBER + " AND code = %(text)s LIMIT %(most)s"):
+        for row in asked.rows(_MEMBER_NAMED):
             yield _member(row, "member_code")
 
 
@@ -286,5 +286,10 @@ _EFFECT_BY_KEY: Final = (
     " CROSS JOIN LATERAL (SELECT * FROM effect WHERE owner = %(owner)s AND brand = %(brand)s"
     " AND system = known.system AND writer = known.writer AND key = %(text)s OFFSET 0) e"
     " JOIN flow_run r ON r.id = e.run_id WHERE %(channel)s::text IS NULL LIMIT %(most)s"
+)
+_MEMBER_NAMED: Final = (
+    "SELECT m.id, m.system, m.code, m.updated_at FROM crosswalk c JOIN member m ON m.id = c.inner_id"
+    " WHERE c.owner = %(owner)s AND c.brand = %(brand)s AND c.outside_id = %(text)s AND c.kind = 'member'"
+    " LIMIT %(most)s"
 )
 _MEMBER: Final = "SELECT id, system, code, updated_at FROM member WHERE owner = %(owner)s AND brand = %(brand)s"

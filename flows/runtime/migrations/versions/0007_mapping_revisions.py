@@ -21,7 +21,7 @@ def upgrade() -> None:
         ("ix_sku_search", "sku", ["owner", "brand", "code"], "code", None),
         ("ix_crosswalk_search", "crosswalk", ["owner", "brand", "outside_id"], None, None),
         ("ix_effect_document", "effect", ["owner", "brand", "outside_id"], None, "outside_id IS NOT NULL"),
-        ("ix_message_stream", "message", ["owner", "brand", "system", "stream", "id"], None, None),
+        ("ix_message_stream", "message", ["owner", "brand", "system", "stream", "id"], "id", None),
         ("ix_message_record_person", "message_record", ["key_id"], None, None),
         ("ix_quarantine_person", "quarantine", ["key_id"], None, "key_id IS NOT NULL"),
         ("ix_quarantine_open", "quarantine", ["owner", "brand", "system", "stream", "id"], None, "state = 'open'"),
