@@ -225,6 +225,8 @@ def cell(view: View, name: str, value: Any) -> Any:
             shown = words.number(value)
         case str() if name in ("state", "status", "quality"):
             shown = state(words, "word", value)
+        case str() if name in ("kind", "figure", "reason", "scheme"):
+            shown = words.name("word", value)
         case str() if name.endswith(CODES):
             shown = code(value)
     return shown
