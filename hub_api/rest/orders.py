@@ -98,7 +98,7 @@ def list_events(
     return {"items": rows, "next": rows[-1]["id"] if rows else after}
 
 
-@router.get("/by-number/{channel}/{order_no}")
+@router.get("/by-number/{channel}/{order_no:path}")
 def get_order_by_number(hub: HubOf, access: OrdersReader, channel: OneCode, order_no: OneCode) -> dict[str, Any]:
     """A channel's order by the channel's own number."""
     with hub.database.unit() as uow:

@@ -93,6 +93,8 @@ def refeed(hub: HubOf, access: Operator, order: RefeedOrder) -> dict[str, Any]:
 @router.post("/{row_id}/refeed", status_code=202)
 def refeed_one(hub: HubOf, access: Operator, row_id: RowId, dry_run: bool = False) -> dict[str, Any]:
     """Feed one row again."""
+    with hub.database.unit() as uow:
+        quarantine.get(uow.connection, access.owner, access.brand, row_id)
     return repair.refeed(hub, access, Selection(access.owner, access.brand, [row_id]), dry_run=dry_run)
 
 

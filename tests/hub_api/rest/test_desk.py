@@ -1,6 +1,7 @@
 """What a script sees of the desk: search, stories, systems, corrections, evidence, unmasking."""
 
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -43,10 +44,23 @@ def test_a_phone_is_asked_for_in_a_body_never_in_an_address(desk: httpx.Client) 
     assert desk.post("/v1/search", json={"text": "13812345678"}).json() == {"items": []}
 
 
+@pytest.mark.parametrize("number", ["2026/0001", "M 1", "中文/1"])
+def test_an_order_is_read_by_any_number(desk: httpx.Client, client: Client, number: str) -> None:
+    desk.post(PRODUCTS, json=[product()])
+    shop = client("*", "channel:shop")
+    assert shop.post("/v1/orders?wait=true", json=order(number)).json()["accepted"] == 1
+    for written in (quote(number), quote(number, safe="")):
+        assert shop.get(f"/v1/orders/by-number/shop/{written}").json()["order_no"] == number
+    assert shop.get("/v1/orders/by-number/shop/2026/0002").status_code == 404
+
+
+def test_a_row_that_is_not_there_is_not_fed_again(desk: httpx.Client) -> None:
+    assert desk.post("/v1/quarantine/999999/refeed").status_code == 404
+    assert desk.post("/v1/quarantine/999999/refeed?dry_run=true").status_code == 404
+
+
 @pytest.mark.parametrize("code", ["A/B 1", "A%2FB", "..", "中文"])
 def test_a_sku_is_told_by_any_code(desk: httpx.Client, code: str) -> None:
-    from urllib.parse import quote
-
     answer = desk.post(PRODUCTS, json=[product(code)]).json()
     told = desk.get(f"/v1/stories/sku/{quote(code, safe='')}")
     expected = 200 if answer["accepted"] and code != ".." else 404
