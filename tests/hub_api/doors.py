@@ -10,12 +10,14 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute, Mount
 
 PARTS: Final = {
-    "{system}": "pos",
-    "{stream}": "sales",
-    "{channel}": "shop",
-    "{order_no}": "M1",
-    "{message_id}": "msg_1",
-    "{trace_id}": "0" * 32,
+    "system": "pos",
+    "name": "pos",
+    "stream": "sales",
+    "channel": "shop",
+    "order_no": "M1",
+    "message_id": "msg_1",
+    "trace_id": "0" * 32,
+    "kind": "order",
 }
 ANY_NUMBER: Final = "1"
 
@@ -36,7 +38,7 @@ class Door:
     @property
     def path(self) -> str:
         """An address of that template; whether something is there makes no difference to who may ask."""
-        return re.sub(r"{\w+(:\w+)?}", lambda part: PARTS.get(part[0], ANY_NUMBER), self.template)
+        return re.sub(r"{(\w+)(?::\w+)?}", lambda part: PARTS.get(part[1], ANY_NUMBER), self.template)
 
 
 def walk(routes: Iterable[BaseRoute], prefix: str = "") -> Iterator[Door]:
