@@ -29,7 +29,6 @@ from flows.runtime import embedded
 
 OWNER: Final = "bench"
 PAGE: Final = 5_000
-ROUNDS: Final = 3
 TIMEOUT_S: Final = 60.0
 SQL: Final = (connector_folder("drp") / "sql" / "stock.sql").read_text("utf-8")
 FILL: Final = """
@@ -106,7 +105,7 @@ def drp_tables(name: str, count: int) -> Iterator[SystemConfig]:
 
 def measure(quick: bool) -> harness.Report:
     """Both readers by turns, then our memory for all the rows and for a quarter of them."""
-    count = 200_000 if quick else 1_000_000
+    count, rounds = (200_000, 5) if quick else (1_000_000, 3)
     report = harness.Report(packages=("pyodbc",))
 
     def whole(read: Callable[[SystemConfig], int], config: SystemConfig) -> Callable[[], int]:
@@ -119,7 +118,7 @@ def measure(quick: bool) -> harness.Report:
 
     with drp_tables("drp_bench", count) as config:
         contenders: dict[str, Any] = {"ours": whole(read_ours, config), "pyodbc": whole(read_bare, config)}
-        report.compare("ours", harness.interleave(contenders, rounds=ROUNDS), "rows_per_s")
+        report.compare("ours", harness.interleave(contenders, rounds=rounds), "rows_per_s")
         report.figures["peak_mb"] = peak_mb(config)
     with drp_tables("drp_quarter", count // 4) as config:
         report.figures["quarter_peak_mb"] = peak_mb(config)

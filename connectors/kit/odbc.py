@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from canonical_model.errors import ConfigurationError, HubError, RejectedError, TransientError
@@ -137,31 +138,30 @@ def plain_rows(connection: Connection, sql: str, parameters: Sequence[Any] = ())
     except pyodbc.Error as error:
         raise _translated(error, "") from error
     names = [column[0].upper() for column in description]
-    if not any(column[1] in _PLAIN for column in description):
-        return [dict(zip(names, row, strict=True)) for row in found]
     columns = [
-        _as_plain(values, column[1]) for values, column in zip(zip(*found, strict=True), description, strict=False)
+        _PLAIN[column[1]](values) if column[1] in _PLAIN else values
+        for values, column in zip(zip(*found, strict=True), description, strict=False)
     ]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return list(map(dict, map(zip, repeat(names), zip(*columns, strict=True))))
 
 
-def _as_plain(values: Sequence[Any], kind: type) -> Sequence[Any]:
-    plain = _PLAIN.get(kind)
-    return values if plain is None else [None if value is None else plain(value) for value in values]
+def _each(plain: Callable[[Any], str]) -> Callable[[Sequence[Any]], list[str | None]]:
+    """``plain`` for the values of a column that are not NULL."""
+    return lambda values: [None if value is None else plain(value) for value in values]
 
 
-def _decimal(value: decimal.Decimal) -> str:
-    return format(value, "f")
+def _times(values: Sequence[Any]) -> list[str | None]:
+    return [value and value.isoformat(" ") for value in values]
 
 
-_PLAIN: Final[Mapping[type, Callable[[Any], str]]] = {
-    decimal.Decimal: _decimal,
-    dt.datetime: str,
-    dt.date: str,
-    dt.time: str,
-    uuid.UUID: str,
-    bytes: bytes.hex,
-    bytearray: bytes.hex,
+_PLAIN: Final[Mapping[type, Callable[[Sequence[Any]], list[str | None]]]] = {
+    dt.datetime: _times,
+    dt.date: _each(str),
+    dt.time: _each(str),
+    decimal.Decimal: _each("{:f}".format),
+    uuid.UUID: _each(str),
+    bytes: _each(bytes.hex),
+    bytearray: _each(bytearray.hex),
 }
 
 
