@@ -78,13 +78,18 @@ def _open(uow: UnitOfWork, access: Access, what: str, subject_id: str) -> dict[s
 
 def _order(uow: UnitOfWork, access: Access, order_id: int) -> dict[str, Any]:
     row = uow.execute(
-        "SELECT channel, receiver_key_id, receiver_sealed FROM sales_order WHERE owner = %s AND brand = %s AND id = %s",
+        "SELECT channel, receiver_key_id, receiver_sealed, extensions_sealed FROM sales_order"
+        " WHERE owner = %s AND brand = %s AND id = %s",
         (access.owner, access.brand, order_id),
     ).fetchone()
-    if row is None or access.channel not in (None, row["channel"]) or row["receiver_sealed"] is None:
-        raise NotFoundError(f"there is no order {order_id} with a receiver", code="order.unknown")
-    receiver = _unsealed(uow, row["receiver_key_id"], row["receiver_sealed"])
-    return {f"receiver.{name}": value for name, value in receiver.items()}
+    if row is None or access.channel not in (None, row["channel"]) or row["receiver_key_id"] is None:
+        raise NotFoundError(f"there is no order {order_id} with anything personal", code="order.unknown")
+    values: dict[str, Any] = {}
+    for part in ("receiver", "extensions"):
+        if row[f"{part}_sealed"] is not None:
+            opened = _unsealed(uow, row["receiver_key_id"], row[f"{part}_sealed"])
+            values |= {f"{part}.{name}": value for name, value in opened.items()}
+    return values
 
 
 def _message(uow: UnitOfWork, access: Access, message_id: str, position: int) -> dict[str, Any]:
