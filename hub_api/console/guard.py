@@ -18,6 +18,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from canonical_model.errors import TransientError
 from flows.runtime.bootstrap import Hub
 from hub_api.console.cookies import cookies_of
 from hub_api.console.visits import Visit, find_visit
@@ -32,6 +33,7 @@ OPEN: Final = frozenset(
 )
 FOREVER: Final = "private, max-age=31536000, immutable"
 RECHECK_S: Final = 3.0
+AGAIN_S: Final = 5
 VISIT: Final = "yipan.visit"
 NONCE: Final = "yipan.nonce"
 _HEADERS: Final = {
@@ -73,8 +75,11 @@ class Guard:
 
     async def _page(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
         scope[NONCE] = secrets.token_urlsafe(16)
-        scope[VISIT] = visit = await self._visit(scope)
-        refusal = self._refusal(scope, path, visit)
+        try:
+            scope[VISIT] = visit = await self._visit(scope)
+            refusal = self._refusal(scope, path, visit)
+        except TransientError as error:
+            refusal = PlainTextResponse(error.detail, 503, headers={"Retry-After": str(AGAIN_S)})
         if refusal is None:
             await self._pages(scope, receive, send)
         else:
@@ -98,7 +103,10 @@ class Guard:
         return await run_in_threadpool(find_visit, self.hub, token) if token else None
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visit = await self._visit(scope) if self._from_here(scope) else None
+        try:
+            visit = await self._visit(scope) if self._from_here(scope) else None
+        except TransientError:
+            visit = None
         if visit is None:
             await receive()
             await send({"type": "websocket.close", "code": 4401, "reason": "sign in first"})
@@ -136,11 +144,18 @@ class _Watched:
                 return {"type": "websocket.disconnect", "code": 4401}
             if time.monotonic() - self.checked_at < RECHECK_S:
                 return message
-            if await run_in_threadpool(find_visit, self.hub, self.token, idle=True) is not None:
+            if await run_in_threadpool(self._lasts):
                 self.checked_at = time.monotonic()
                 return message
             self.ended = True
             self._leave()
+
+    def _lasts(self) -> bool:
+        """Whether the session is in force. While the database is away nothing can be asked of it, nor done."""
+        try:
+            return find_visit(self.hub, self.token, idle=True) is not None
+        except TransientError:
+            return True
 
     def _leave(self) -> None:
         for part in self.scope["query_string"].decode("latin-1").split("&"):

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from canonical_model.errors import HubError
+from canonical_model.errors import HubError, TransientError
 from hub_api.console import assets, reads
 from hub_api.console.html import Html, h, join
 from hub_api.console.icons import icon
@@ -31,7 +31,10 @@ async def around(view: View, pages: "Sequence[Page]", here: "Page") -> AsyncIter
         with ui.element("div").classes("shell-navigation"):
 
             async def load() -> dict[str, int]:
-                return await view.read(reads.attention)
+                try:
+                    return await view.read(reads.attention)
+                except TransientError:
+                    return {}
 
             await view.show(load, lambda found: _draw_navigation(view, pages, here, found), every_s=ATTENTION_S)
         with ui.element("main").classes("shell-main").props('id="main" tabindex="-1"'):

@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo, available_timezones
 
 LANGUAGES: Final = ("zh", "en")
@@ -90,7 +91,7 @@ def words_of(cookies: Mapping[str, str], accept_language: str) -> Words:
     if language not in LANGUAGES:
         wanted = (part.strip()[:2].lower() for part in accept_language.split(","))
         language = next((each for each in wanted if each in LANGUAGES), LANGUAGES[0])
-    zone = cookies.get("yipan_zone", "").replace("%2F", "/")
+    zone = unquote(cookies.get("yipan_zone", ""))
     return Words(language, zone if zone in _zones() else "UTC")
 
 

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from flows.runtime import telemetry
 
 UNTRACED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+WATCHED_BY_PEOPLE: Final = "/console/"  # pages that refresh themselves would drown what systems do
 UNKNOWN_ROUTE: Final = "unknown"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -35,7 +36,7 @@ class Observed:
         self.requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in UNTRACED:
+        if scope["type"] != "http" or scope["path"] in UNTRACED or scope["path"].startswith(WATCHED_BY_PEOPLE):
             await self.app(scope, receive, send)
             return
         status = 0

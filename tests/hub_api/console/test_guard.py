@@ -8,6 +8,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from canonical_model.errors import TransientError
 from flows.runtime.bootstrap import Hub
 from hub_api import sessions
 from hub_api.console import app as console_app
@@ -158,6 +159,17 @@ def test_the_rest_doors_do_not_take_the_consoles_cookie(visitor: Visitor) -> Non
     assert browser.get("/v1/runs").status_code == 401
     assert browser.get("/healthz").status_code == 200
     assert "content-security-policy" not in browser.get("/healthz").headers
+
+
+def test_while_the_database_is_away_it_says_so(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise TransientError("PostgreSQL is away; try again later", code="database.away")
+
+    browser = visitor("viewer")
+    monkeypatch.setattr("hub_api.console.guard.find_visit", away)
+    answer = browser.get("/console/runs")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
 
 
 def test_an_asset_has_another_address_when_it_changes_and_may_be_kept(visitor: Visitor) -> None:
