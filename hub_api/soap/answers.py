@@ -32,12 +32,12 @@ def read_answer(hub: Hub, message_id: str, spec: StreamSpec, records: Sequence[M
     """As ``read_results`` of that message. When all ``records``, just sent, were accepted, they are not read again."""
     with hub.database.unit() as uow:
         message = get_message(uow.connection, message_id)
-        plain = not spec.personal and spec.key.isidentifier()
-        if not (plain and message["state"] == APPLIED and message["accepted"] == len(records)):
+        names = [] if spec.personal else [record.get(spec.key) for record in records]
+        if message["state"] != APPLIED or message["accepted"] != len(names) or None in names:
             return read_results(uow, message)
     results = [
-        {"position": position, "status": ACCEPTED, "source_id": str(record[spec.key])[:MAX_SOURCE_ID], "issues": ()}
-        for position, record in enumerate(records)
+        {"position": position, "status": ACCEPTED, "source_id": str(name)[:MAX_SOURCE_ID], "issues": ()}
+        for position, name in enumerate(names)
     ]
     return {
         "message_id": message_id,

@@ -10,11 +10,11 @@ from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 from canonical_model.errors import HubError, RecordError, RejectedError
-from connectors.kit.soap_validation import Violation
+from connectors.kit.soap_validation import Violation, words
 from hub_api.soap.envelope import SOAP_11, SOAP_12
 from hub_api.soap.records import NAMESPACE, Operation
 from hub_api.soap.security import WSSE
-from hub_api.soap.words import LATER, en_of_violation, zh_of_code, zh_of_violation
+from hub_api.soap.words import LATER, zh_of_code, zh_of_violation
 
 MEDIA_TYPES: Final = {SOAP_11: "text/xml; charset=utf-8", SOAP_12: "application/soap+xml; charset=utf-8"}
 MAX_ISSUES: Final = 100
@@ -86,9 +86,7 @@ def of_error(error: HubError, operation: Operation | None = None) -> Fault:
 
 def of_violations(violations: Sequence[Violation]) -> Fault:
     """The fault of a body that the schema forbids; it names every field, the first one in the words of the fault."""
-    issues = tuple(
-        FaultIssue(v.field, f"soap.{v.code}", zh_of_violation(v), en_of_violation(v)) for v in violations[:MAX_ISSUES]
-    )
+    issues = tuple(FaultIssue(v.field, f"soap.{v.code}", zh_of_violation(v), words(v)) for v in violations[:MAX_ISSUES])
     first = issues[0]
     more = f" (+{len(issues) - 1})" if len(issues) > 1 else ""
     place = first.field or "Body"

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from lxml import etree
 
+from canonical_model.errors import RejectedError
 from connectors.kit.soap_schema import XS, load_schema
 from connectors.kit.soap_validation import Validator
 
@@ -70,9 +71,14 @@ class Operation:
     item: Shape
 
     def read_items(self, element: etree._Element) -> list[dict[str, Any]]:
-        """The JSON records of a valid request, in order."""
+        """The JSON records of a valid request, in order. RejectedError: a number has thousands of digits."""
         read = self.item.read
-        return [read(child) for child in element.iterfind(f"{{{NAMESPACE}}}{ITEM}")]
+        try:
+            return [read(child) for child in element.iterfind(f"{{{NAMESPACE}}}{ITEM}")]
+        except ValueError as error:
+            raise RejectedError(
+                "a number has thousands of digits; leave out the zeros", code="value.invalid"
+            ) from error
 
     def place_of(self, path: str) -> str:
         """A JSON path such as ``lines[0].unit`` or ``lines.0.unit`` in the sender's words: ``line[1].unit``."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from connectors.kit.soap_validation import Violation, words
+from connectors.kit.soap_validation import Violation
 
 _RULES: Final = {
     "type": "值不是有效的{limit}，请更正",
@@ -123,8 +123,3 @@ def zh_of_violation(violation: Violation) -> str:
     sentence = _RULES[violation.code].format(limit=limit)
     expected = violation.code == "unexpected" and limit
     return f"{sentence}，应为 {limit}" if expected else sentence
-
-
-def en_of_violation(violation: Violation) -> str:
-    """English words for what a schema forbids."""
-    return words(violation)

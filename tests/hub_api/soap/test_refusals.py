@@ -122,6 +122,13 @@ def test_10_001_items_are_too_many(client: Client) -> None:
     assert "10000" in (text(fault, "detail/Problem/issue/en") or "")
 
 
+def test_a_number_of_5000_digits_is_refused_whatever_its_value(client: Client) -> None:
+    item = {"id": "1", "member": "C1", "programme": "home", "points": "0" * 5_000 + "1"}
+    item["happenedAt"] = "2026-03-01T00:00:00Z"
+    fault = read(post(client, envelope(operation("PushPoints", item))).content)
+    assert (text(fault, "faultcode"), text(fault, "detail/Problem/code")) == ("s:Client", "value.invalid")
+
+
 class TestMustUnderstand:
     """A header that must be understood and is not ends the message; one that need not be is passed over."""
 
