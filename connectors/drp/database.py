@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from canonical_model.errors import ConfigurationError
+from canonical_model.errors import ConfigurationError, RejectedError
 from connectors.kit import odbc
 
 if TYPE_CHECKING:
@@ -175,7 +175,8 @@ class DrpDatabase:
         with closing(odbc.connect(self._admin, TIMEOUT_S)) as admin:
             sessions = [row[0] for row in odbc.execute(admin, self._words.sessions, [self._names["user"]]).fetchall()]
             for session in sessions:
-                odbc.execute(admin, self._words.end_session.format(id=int(session)))
+                with suppress(RejectedError):  # it ended by itself
+                    odbc.execute(admin, self._words.end_session.format(id=int(session)))
         return len(sessions)
 
     def refuse_reader(self, *, refuse: bool) -> None:

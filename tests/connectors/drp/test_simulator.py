@@ -88,7 +88,7 @@ def test_a_broken_connection_is_tried_again_later(drp: Drp) -> None:
     )
     pages = connect(config).readers["stock"].pages(None)
     first = next(pages)
-    assert drp.control("DELETE", "/_sessions") == {"ended": 1}
+    assert drp.control("DELETE", "/_sessions")["ended"] >= 1
     with pytest.raises(TransientError):
         list(pages)
     rest = connect(config).readers["stock"].pages(first.cursor)

@@ -54,7 +54,7 @@ def test_a_connection_that_was_broken_is_tried_later(found: Server) -> None:
     database = DrpDatabase(found.dialect, admin=found.admin, connection=found.connection)
     with closing(odbc.open_session(found.connection, found.dialect, timeout_s=5)) as session:
         list(odbc.rows(session, "SELECT 1 AS one"))
-        assert database.end_reader_sessions() == 1
+        assert database.end_reader_sessions() >= 1
         with pytest.raises(TransientError):
             list(odbc.rows(session, "SELECT 1 AS one"))
 

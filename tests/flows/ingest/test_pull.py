@@ -103,6 +103,33 @@ def test_only_what_is_due_is_pulled(stocked: Desk, shelves: Shelves) -> None:
     assert len(pull_due(stocked.hub, "shop")) == 1
 
 
+def test_a_stream_that_keeps_its_place_goes_on_from_there_when_its_schedule_says_so(
+    stocked: Desk, shelves: Shelves
+) -> None:
+    class Changes(Shelves):
+        def pages(self, cursor: str | None) -> Iterator[Page]:
+            self.asked.append(cursor)
+            yield Page([count("TEE", "W1", 1)], f"after {cursor}")
+
+    changes = Changes([])
+    connectors: Any = stocked.hub.estate.connectors
+    connectors["shop"] = replace(connectors["shop"], readers={"stock": changes})
+    assert len(pull_due(stocked.hub, "shop")) == 1
+    assert pull_due(stocked.hub, "shop") == []
+    stocked.hub.database.run("UPDATE stream_cursor SET updated_at = now() - interval '2 hours'")
+    assert len(pull_due(stocked.hub, "shop")) == 1
+    assert changes.asked == [None, "after None"]
+
+
+def test_a_pull_that_broke_off_is_due_again_after_a_moment(stocked: Desk, shelves: Shelves) -> None:
+    shelves.fails_at = 1
+    (broken,) = pull_due(stocked.hub, "shop")
+    assert broken.error is not None
+    assert pull_due(stocked.hub, "shop") == []
+    stocked.hub.database.run("UPDATE stream_cursor SET pulling_until = now()")
+    assert len(pull_due(stocked.hub, "shop")) == 1
+
+
 def test_what_cannot_be_pulled_is_said(stocked: Desk) -> None:
     with pytest.raises(RejectedError, match="is pushed"):
         pull(stocked.hub, "shop", "products")
