@@ -32,8 +32,9 @@ def read_answer(hub: Hub, message_id: str, spec: StreamSpec, records: Sequence[M
     """As ``read_results`` of that message. When all ``records``, just sent, were accepted, they are not read again."""
     with hub.database.unit() as uow:
         message = get_message(uow.connection, message_id)
-        names = [] if spec.personal else [record.get(spec.key) for record in records]
-        if message["state"] != APPLIED or message["accepted"] != len(names) or None in names:
+        names = [record.get(spec.key) for record in records]
+        all_taken = message["state"] == APPLIED and message["accepted"] == len(records)
+        if spec.personal or not all_taken or None in names:
             return read_results(uow, message)
     results = [
         {"position": position, "status": ACCEPTED, "source_id": str(name)[:MAX_SOURCE_ID], "issues": ()}
