@@ -7,7 +7,9 @@ from fastapi import APIRouter, Query
 from hub_api import audit
 from hub_api.audit import AuditFilter
 from hub_api.rest.dependencies import Auditor, HubOf
+from hub_api.rest.desk_shapes import AuditEntry
 from hub_api.rest.paging import Limit, page
+from hub_api.rest.shapes import Page
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
@@ -15,7 +17,7 @@ Word = Annotated[str | None, Query(max_length=200)]
 Before = Annotated[int | None, Query(ge=1, le=2**62, description="`next` of the page before.")]
 
 
-@router.get("")
+@router.get("", response_model=Page[AuditEntry])
 def list_entries(
     hub: HubOf,
     access: Auditor,

@@ -13,6 +13,8 @@ from hub_api import corrections, unmasking
 from hub_api.auth import Access
 from hub_api.corrections import MappingState, Preview, Revision, Trial
 from hub_api.rest.dependencies import HubOf, Observer, needs
+from hub_api.rest.desk_shapes import Corrected
+from hub_api.rest.document import refuses
 from hub_api.rest.runs import RowId
 
 router = APIRouter(prefix="/v1", tags=["corrections"])
@@ -85,7 +87,7 @@ def preview(hub: HubOf, access: Steward, row_id: RowId, order: PreviewOrder) -> 
     return corrections.preview(hub, access, row_id, order.raw(), order.mapping)
 
 
-@router.post("/quarantine/{row_id}/correct", status_code=202)
+@router.post("/quarantine/{row_id}/correct", status_code=202, response_model=Corrected, responses=refuses(409))
 def correct(hub: HubOf, access: Steward, row_id: RowId, order: Correction) -> dict[str, Any]:
     """Keep the corrected record beside what came, and feed it again."""
     raw = order.raw()
@@ -119,7 +121,7 @@ def activate(hub: HubOf, access: Steward, system: Name, stream: Name, order: Act
     return corrections.activate_mapping(hub, access, system, stream, order.number, order.reason)
 
 
-@router.post("/unmask")
+@router.post("/unmask", responses=refuses(404, 429))
 def unmask(hub: HubOf, access: Unmasker, order: UnmaskOrder) -> dict[str, Any]:
     """The personal values of one thing, for a written reason; it is in the audit log."""
     return unmasking.reveal(hub, access, order.what, order.id, order.reason)

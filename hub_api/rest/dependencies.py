@@ -10,7 +10,8 @@ from canonical_model.errors import AccessError, Issue, RecordError
 from flows.runtime.bootstrap import Hub
 from hub_api.auth import Access, authenticate
 
-_BEARER: Final = HTTPBearer(auto_error=False, description="An API key: yk_…")
+BEARER: Final = "ApiKey"
+_BEARER: Final = HTTPBearer(scheme_name=BEARER, auto_error=False, description="An API key: yk_…")
 
 
 def get_hub(request: Request) -> Hub:

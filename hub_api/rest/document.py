@@ -5,8 +5,10 @@ A route names only the refusals that its form does not tell: ``responses=refuses
 
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
+from importlib.resources import files
 from typing import Any, Final
 
+import orjson
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
@@ -14,6 +16,9 @@ from hub_api.rest.problems import MEDIA_TYPE, TYPE_PREFIX
 
 SCHEMAS: Final = "#/components/schemas/"
 RESPONSES: Final = "#/components/responses/"
+PROBLEM: Final = {"$ref": SCHEMAS + "Problem"}
+SENT: Final = "Sent"
+SENT_ORDER: Final = {"$ref": f"{SCHEMAS}{SENT}Order"}
 FRAMEWORKS_OWN: Final = ("HTTPValidationError", "ValidationError")
 
 REASONS: Final[Mapping[int, str]] = {
@@ -79,7 +84,7 @@ def complete(document: dict[str, Any]) -> None:
     for name in FRAMEWORKS_OWN:
         components["schemas"].pop(name, None)
     parts = Problem.model_json_schema(ref_template=SCHEMAS + "{model}")
-    components["schemas"] |= parts.pop("$defs") | {"Problem": parts}
+    components["schemas"] |= parts.pop("$defs") | {"Problem": parts} | _contract_of_orders()
     components["responses"] = {f"Problem{status}": _response(status) for status in REASONS}
     for path, operations in document["paths"].items():
         for operation in operations.values():
@@ -88,6 +93,14 @@ def complete(document: dict[str, Any]) -> None:
             for status in sorted(refusals):
                 if not _answers_otherwise(answers.get(str(status), {})):
                     answers[str(status)] = {"$ref": f"{RESPONSES}Problem{status}"}
+
+
+def _contract_of_orders() -> dict[str, Any]:
+    """The schema of an order as a channel sends it, and of its parts, under names of their own."""
+    text = files("connectors.hub").joinpath("schemas", "orders.json").read_text("utf-8")
+    whole: dict[str, Any] = orjson.loads(text.replace("#/$defs/", SCHEMAS + SENT))
+    del whole["$schema"]
+    return {SENT + name: part for name, part in whole.pop("$defs").items()} | {f"{SENT}Order": whole}
 
 
 def _implied(path: str, operation: Mapping[str, Any]) -> Iterator[int]:
@@ -108,6 +121,6 @@ def _answers_otherwise(answer: Mapping[str, Any]) -> bool:
 
 
 def _response(status: int) -> dict[str, Any]:
-    schema = {"allOf": [{"$ref": SCHEMAS + "Problem"}, {"properties": {"status": {"const": status}}}]}
+    schema = {"allOf": [PROBLEM, {"properties": {"status": {"const": status}}}]}
     answer: dict[str, Any] = {"description": REASONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
     return answer | ({"headers": dict(_HEADERS[status])} if status in _HEADERS else {})

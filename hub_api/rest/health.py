@@ -8,13 +8,14 @@ import anyio
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from canonical_model.errors import TransientError
 from flows.runtime.bootstrap import Hub
 from flows.runtime.settings import Settings
 from hub_api.measures import HubCollector, relay_lag_s
 from hub_api.rest.dependencies import HubOf, Observer
+from hub_api.rest.desk_shapes import Health, Readiness
 
 router = APIRouter(tags=["health"])
 
@@ -24,13 +25,13 @@ OK: Final = "ok"
 BROKER_PORTS: Final = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379}
 
 
-@router.get("/healthz")
+@router.get("/healthz", response_model=Health)
 async def healthz() -> dict[str, str]:
     """The process answers."""
     return {"status": OK}
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses={200: {"model": Readiness}, 503: {"model": Readiness}})
 async def readyz(hub: HubOf) -> Response:
     """Whether everything behind the door answers; 503 names what does not, and what to do.
 
@@ -44,7 +45,7 @@ async def readyz(hub: HubOf) -> Response:
     return JSONResponse(body, 200 if ready else 503, headers={} if ready else {"Retry-After": "5"})
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 def metrics(hub: HubOf, _: Observer, request: Request) -> Response:
     """Prometheus text: this process's requests and runs, and what the database says of all processes."""
     database_part = CollectorRegistry()

@@ -2,37 +2,50 @@
 
 import logging
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Any, Final
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from canonical_model.errors import HubError, RejectedError
 from canonical_model.ports import Connector, Door, PushRequest
 from flows.runtime.bootstrap import Hub
 from hub_api.rest import intake
-from hub_api.rest.dependencies import HubOf, get_access, refuse_unknown_query
-from hub_api.rest.problems import RETRY_AFTER_S
+from hub_api.rest.dependencies import BEARER, HubOf, get_access, refuse_unknown_query
+from hub_api.rest.document import PROBLEM, REASONS, refuses
+from hub_api.rest.problems import MEDIA_TYPE, RETRY_AFTER_S
 
 router = APIRouter(tags=["ingest"])
 
 _log = logging.getLogger(__name__)
 
 ACCEPTED: Final = "accepted"
-MEDIA_TYPES: Final = ("application/json", "application/x-ndjson", "text/csv", "application/xml")
-
-Wait = Annotated[bool, Query(description="Answer when the records are applied, with a result for each.")]
-IdempotencyKey = Annotated[str | None, Header(description="The same on every try of the same message.")]
+OWN_WORDS: Final = {"application/xml": {"schema": {"type": "string"}}}
+ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    **intake.ANSWERS,
+    **refuses(401, 403),
+    200: {**intake.ANSWERS[200], "content": OWN_WORDS},
+    503: {"description": REASONS[503], "content": {MEDIA_TYPE: {"schema": PROBLEM}, **OWN_WORDS}},
+}
 
 
 @router.post(
     "/v1/ingest/{system}/{stream}",
     status_code=202,
-    openapi_extra={"requestBody": {"required": True, "content": {kind: {"schema": {}} for kind in MEDIA_TYPES}}},
+    responses=ANSWERS,
+    openapi_extra={
+        "requestBody": {"required": True, "content": {kind: {"schema": {}} for kind in intake.MEDIA_TYPES}},
+        "security": [{BEARER: []}, {}],
+    },
 )
 async def ingest(
-    hub: HubOf, request: Request, system: str, stream: str, wait: Wait = False, idempotency_key: IdempotencyKey = None
+    hub: HubOf,
+    request: Request,
+    system: str,
+    stream: str,
+    wait: intake.Wait = False,
+    idempotency_key: intake.IdempotencyKey = None,
 ) -> Response:
     """Push records of one stream. Scope ``ingest:{system}``; a system that signs its pushes needs no key."""
     connector = hub.estate.connectors.get(system)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import anyio
 import orjson
 from anyio.to_thread import run_sync
+from fastapi import Header, Query, Request
 from opentelemetry import trace
-from starlette.requests import Request
 from starlette.responses import Response
 
 from canonical_model.errors import AccessError
@@ -17,12 +17,33 @@ from flows.runtime import telemetry
 from flows.runtime.bootstrap import Hub
 from flows.runtime.inbox import Incoming, Received, receive
 from hub_api.auth import Access
+from hub_api.rest.document import refuses
 from hub_api.rest.problems import problem
+from hub_api.rest.shapes import Receipt, Results
 from hub_api.results import read_results
 
 JSON: Final = "application/json"
+MEDIA_TYPES: Final = (JSON, "application/x-ndjson", "text/csv", "application/xml")
 POLL_S: Final = 0.05
 IN_WORK: Final = "received"
+
+Wait = Annotated[bool, Query(description="Answer when the records are applied, with a result for each.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", description="The same on every try of one message: 1 to 200 printable characters."),
+]
+_HEADERS: Final = {
+    "Location": {"schema": {"type": "string"}, "description": "Where the message can be read."},
+    "Idempotency-Replayed": {
+        "schema": {"const": "true"},
+        "description": "The message came before; this is its answer again.",
+    },
+}
+ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"model": Results, "headers": _HEADERS, "description": "Applied; what became of each record."},
+    202: {"model": Receipt, "headers": _HEADERS, "description": "Stored; the records are applied whatever happens."},
+    **refuses(404, 409),
+}
 
 ReadResults = Callable[[Hub, str], dict[str, Any]]
 

@@ -9,6 +9,7 @@ from hub_api import members
 from hub_api.auth import Access
 from hub_api.rest.dependencies import HubOf, needs
 from hub_api.rest.paging import After, Limit, page
+from hub_api.rest.shapes import Member, MemberWithPoints, Page
 
 router = APIRouter(prefix="/v1/members", tags=["members"])
 
@@ -24,7 +25,7 @@ class ByMobile(BaseModel):
     mobile: Annotated[str, Field(min_length=1, max_length=40)]
 
 
-@router.get("")
+@router.get("", response_model=Page[Member], response_model_exclude_unset=True)
 def list_members(
     hub: HubOf,
     access: MembersReader,
@@ -39,7 +40,7 @@ def list_members(
     return page(rows, limit)
 
 
-@router.post("/find")
+@router.post("/find", response_model=Page[Member], response_model_exclude_unset=True)
 def find_members(
     hub: HubOf, access: MembersReader, wanted: ByMobile, after: After = 0, limit: Limit = 100
 ) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def find_members(
     return page(rows, limit)
 
 
-@router.get("/{member_id}")
+@router.get("/{member_id}", response_model=MemberWithPoints, response_model_exclude_unset=True)
 def get_member(hub: HubOf, access: MembersReader, member_id: MemberId) -> dict[str, Any]:
     """One member, masked, with the newest points entries."""
     with hub.database.unit() as uow:

@@ -1,8 +1,8 @@
 """``/v1/orders``: how channels send orders, follow them and ask to cancel them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from canonical_model.errors import AccessError
@@ -11,11 +11,14 @@ from canonical_model.store import orders as store
 from hub_api import orders
 from hub_api.rest import intake
 from hub_api.rest.dependencies import HubOf, OrdersReader, OrdersWriter
+from hub_api.rest.document import SENT_ORDER
 from hub_api.rest.paging import After, Limit, page
+from hub_api.rest.shapes import CancelAsked, Order, OrderEvents, OrderHead, Page
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"])
 
-ORDERS_STREAM = "orders"
+ORDERS_STREAM: Final = "orders"
+ORDERS: Final = {"oneOf": [SENT_ORDER, {"type": "array", "items": SENT_ORDER}]}
 
 OrderId = Annotated[int, Path(ge=1, le=2**62)]
 OneCode = Annotated[str, Path(max_length=120)]
@@ -25,14 +28,15 @@ CodeFilter = Annotated[str | None, Query(max_length=120)]
 @router.post(
     "",
     status_code=202,
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}},
+    responses=intake.ANSWERS,
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": ORDERS}}}},
 )
 async def send_orders(
     hub: HubOf,
     access: OrdersWriter,
     request: Request,
-    wait: bool = False,
-    idempotency_key: Annotated[str | None, Header()] = None,
+    wait: intake.Wait = False,
+    idempotency_key: intake.IdempotencyKey = None,
 ) -> Response:
     """Send one canonical order, or a list, as the channel that the key speaks for."""
     if access.channel is None:
@@ -49,7 +53,7 @@ async def send_orders(
     return await intake.answer(hub, received, wait=wait)
 
 
-@router.get("")
+@router.get("", response_model=Page[OrderHead])
 def list_orders(
     hub: HubOf,
     access: OrdersReader,
@@ -76,7 +80,7 @@ def list_orders(
     return page([orders.summary(row) for row in rows], limit)
 
 
-@router.get("/events")
+@router.get("/events", response_model=OrderEvents)
 def list_events(
     hub: HubOf,
     access: OrdersReader,
@@ -98,21 +102,21 @@ def list_events(
     return {"items": rows, "next": rows[-1]["id"] if rows else after}
 
 
-@router.get("/by-number/{channel}/{order_no:path}")
+@router.get("/by-number/{channel}/{order_no:path}", response_model=Order)
 def get_order_by_number(hub: HubOf, access: OrdersReader, channel: OneCode, order_no: OneCode) -> dict[str, Any]:
     """A channel's order by the channel's own number."""
     with hub.database.unit() as uow:
         return orders.read_order(uow, access, orders.find_order_id(uow, access, channel, order_no))
 
 
-@router.get("/{order_id}")
+@router.get("/{order_id}", response_model=Order)
 def get_order(hub: HubOf, access: OrdersReader, order_id: OrderId) -> dict[str, Any]:
     """One order with lines, parcels, events and the receiver masked."""
     with hub.database.unit() as uow:
         return orders.read_order(uow, access, order_id)
 
 
-@router.post("/{order_id}/cancel", status_code=202)
+@router.post("/{order_id}/cancel", status_code=202, response_model=CancelAsked)
 def cancel_order(hub: HubOf, access: OrdersWriter, order_id: OrderId) -> dict[str, Any]:
     """Ask to cancel; what came of it is in the events. Asking twice is asking once."""
     return orders.ask_to_cancel(hub, access, order_id)

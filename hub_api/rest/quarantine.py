@@ -10,7 +10,9 @@ from flows.runtime.quarantine import Selection
 from hub_api import repair
 from hub_api.auth import Access
 from hub_api.rest.dependencies import HubOf, Observer, Operator
+from hub_api.rest.desk_shapes import Causes, Discarded, DryRun, Quarantined, QuarantinedHead, RunStarted
 from hub_api.rest.paging import After, Limit, page
+from hub_api.rest.shapes import Page
 
 router = APIRouter(prefix="/v1/quarantine", tags=["quarantine"])
 
@@ -43,7 +45,7 @@ class RefeedOrder(Criteria):
         return Selection(access.owner, access.brand, **self.model_dump(exclude={"dry_run"}))
 
 
-@router.get("")
+@router.get("", response_model=Causes)
 def list_causes(
     hub: HubOf,
     access: Observer,
@@ -58,7 +60,7 @@ def list_causes(
         return {"items": quarantine.list_causes(uow.connection, selection)}
 
 
-@router.get("/records")
+@router.get("/records", response_model=Page[QuarantinedHead])
 def list_records(
     hub: HubOf,
     access: Observer,
@@ -77,20 +79,20 @@ def list_records(
     return page(rows, limit)
 
 
-@router.get("/{row_id}")
+@router.get("/{row_id}", response_model=Quarantined)
 def get_record(hub: HubOf, access: Observer, row_id: RowId) -> dict[str, Any]:
     """One row with its raw value; personal fields are masked."""
     with hub.database.unit() as uow:
         return repair.read_quarantined(uow, access.owner, access.brand, row_id)
 
 
-@router.post("/refeed", status_code=202)
+@router.post("/refeed", status_code=202, response_model=RunStarted | DryRun)
 def refeed(hub: HubOf, access: Operator, order: RefeedOrder) -> dict[str, Any]:
     """Feed rows again with the mapping as it is now."""
     return repair.refeed(hub, access, order.selection(access), dry_run=order.dry_run)
 
 
-@router.post("/{row_id}/refeed", status_code=202)
+@router.post("/{row_id}/refeed", status_code=202, response_model=RunStarted | DryRun)
 def refeed_one(hub: HubOf, access: Operator, row_id: RowId, dry_run: bool = False) -> dict[str, Any]:
     """Feed one row again."""
     with hub.database.unit() as uow:
@@ -98,13 +100,13 @@ def refeed_one(hub: HubOf, access: Operator, row_id: RowId, dry_run: bool = Fals
     return repair.refeed(hub, access, Selection(access.owner, access.brand, [row_id]), dry_run=dry_run)
 
 
-@router.post("/discard")
+@router.post("/discard", response_model=Discarded)
 def discard(hub: HubOf, access: Operator, criteria: Criteria) -> dict[str, Any]:
     """End rows for good."""
     return repair.discard(hub, access, criteria.selection(access))
 
 
-@router.post("/{row_id}/discard")
+@router.post("/{row_id}/discard", response_model=Discarded)
 def discard_one(hub: HubOf, access: Operator, row_id: RowId) -> dict[str, Any]:
     """End one row for good."""
     return repair.discard(hub, access, Selection(access.owner, access.brand, [row_id]))

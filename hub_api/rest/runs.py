@@ -9,7 +9,10 @@ from flows.runtime import runs
 from flows.runtime.runs import RunFilter
 from hub_api import operations
 from hub_api.rest.dependencies import HubOf, Observer, Operator
+from hub_api.rest.desk_shapes import Run, RunNow, WholeRun
+from hub_api.rest.document import refuses
 from hub_api.rest.paging import After, Limit, page
+from hub_api.rest.shapes import Page
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
@@ -33,7 +36,7 @@ class Verdict(BaseModel):
     outside_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
 
-@router.get("")
+@router.get("", response_model=Page[Run])
 def list_runs(
     hub: HubOf,
     access: Observer,
@@ -51,26 +54,26 @@ def list_runs(
         return page(runs.list_runs(uow, wanted, after=after, limit=limit), limit)
 
 
-@router.get("/{run_id}")
+@router.get("/{run_id}", response_model=WholeRun)
 def get_run(hub: HubOf, access: Observer, run_id: RowId) -> dict[str, Any]:
     """One run with every try of every step and every outside write."""
     with hub.database.unit() as uow:
         return operations.read_run(uow, access.owner, access.brand, run_id)
 
 
-@router.post("/{run_id}/retry", status_code=202)
+@router.post("/{run_id}/retry", status_code=202, response_model=RunNow, responses=refuses(409))
 def retry(hub: HubOf, access: Operator, run_id: RowId, order: RetryOrder | None = None) -> dict[str, Any]:
     """Let a parked run go on."""
     return operations.retry(hub, access, run_id, order.step if order else None)
 
 
-@router.post("/{run_id}/cancel", status_code=202)
+@router.post("/{run_id}/cancel", status_code=202, response_model=RunNow, responses=refuses(409))
 def cancel(hub: HubOf, access: Operator, run_id: RowId) -> dict[str, Any]:
     """Ask a run to stop and take back what it did."""
     return operations.cancel(hub, access, run_id)
 
 
-@router.post("/{run_id}/effects/{effect_id}/settle", status_code=202)
+@router.post("/{run_id}/effects/{effect_id}/settle", status_code=202, response_model=RunNow, responses=refuses(409))
 def settle(hub: HubOf, access: Operator, run_id: RowId, effect_id: RowId, verdict: Verdict) -> dict[str, Any]:
     """Say whether a write in doubt landed."""
     return operations.settle(hub, access, run_id, effect_id, landed=verdict.landed, outside_id=verdict.outside_id)

@@ -8,13 +8,14 @@ from canonical_model.stock import Quality
 from canonical_model.store.stock import stock_view
 from hub_api.rest.dependencies import HubOf, StockReader
 from hub_api.rest.paging import After, Limit
+from hub_api.rest.shapes import Page, StockLevel
 
 router = APIRouter(prefix="/v1/stock", tags=["stock"])
 
 Codes = Annotated[list[str] | None, Query(max_length=100)]
 
 
-@router.get("")
+@router.get("", response_model=Page[StockLevel])
 def list_stock(
     hub: HubOf,
     access: StockReader,

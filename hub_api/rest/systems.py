@@ -9,6 +9,7 @@ from hub_api import estate_view
 from hub_api.auth import Access
 from hub_api.estate_view import SystemState
 from hub_api.rest.dependencies import HubOf, Observer, needs
+from hub_api.rest.document import refuses
 
 router = APIRouter(prefix="/v1/systems", tags=["systems"])
 
@@ -34,13 +35,13 @@ def get_system(hub: HubOf, access: Observer, name: SystemName) -> SystemState:
     return estate_view.system(hub, access, name)
 
 
-@router.post("/{name}/pause")
+@router.post("/{name}/pause", responses=refuses(409))
 def pause(hub: HubOf, access: Switcher, name: SystemName) -> SystemState:
     """Send nothing more to it, from any process; calls under way are finished. What it sends is still taken."""
     return estate_view.pause_system(hub, access, name)
 
 
-@router.post("/{name}/resume")
+@router.post("/{name}/resume", responses=refuses(409))
 def resume(hub: HubOf, access: Switcher, name: SystemName) -> SystemState:
     """Send to it again, at once."""
     return estate_view.resume_system(hub, access, name)

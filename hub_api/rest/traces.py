@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path
 from canonical_model.errors import NotFoundError
 from flows.runtime import telemetry
 from hub_api.rest.dependencies import HubOf, Observer
+from hub_api.rest.desk_shapes import Trace
 
 router = APIRouter(prefix="/v1/traces", tags=["traces"])
 
@@ -15,7 +16,7 @@ BRAND: Final = "yipan.brand"
 TraceId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 
 
-@router.get("/{trace_id}")
+@router.get("/{trace_id}", response_model=Trace)
 def get_trace(hub: HubOf, access: Observer, trace_id: TraceId) -> dict[str, Any]:
     """The spans of one trace, in the order they started. What belongs to another brand does not exist."""
     with hub.database.unit() as uow:
