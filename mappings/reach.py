@@ -39,10 +39,24 @@ def personal_targets(table: Table, personal: Sequence[str]) -> frozenset[str]:
     side of naming too many."""
     places = [_keys(path) for path in personal]
     return frozenset(
-        ".".join(target)
-        for target, reads in _walk(table.fields, (), _RECORD)
-        if any(_related(place, read) for place in places for read in reads)
+        ".".join(target) for target, rule, here in _walk(table.fields, (), _RECORD) if _reveals(rule, here, places)
     )
+
+
+def personal_decisions(table: Table, personal: Sequence[str]) -> frozenset[tuple[str, str]]:
+    """Rules that decide by a personal value (an expression, a code table), as (target, what it says): whether such a
+    rule found something tells about the value, even where the value itself is sealed."""
+    places = [_keys(path) for path in personal]
+    return frozenset(
+        (".".join(target), f"{rule.source.text} {_meanings(rule)}")
+        for target, rule, here in _walk(table.fields, (), _RECORD)
+        if _reveals(rule, here, places) and (rule.source.keys is None or _meanings(rule))
+    )
+
+
+def _meanings(rule: FieldRule | EachRule) -> str:
+    codes = rule.codes if isinstance(rule, FieldRule) else None
+    return repr(sorted(codes.meanings.items())) if codes is not None else ""
 
 
 def unread(table: Table, personal: Sequence[str]) -> frozenset[str]:
@@ -61,16 +75,32 @@ def nested_from_record(table: Table) -> list[str]:
     return [".".join(target) for target, rule in _eaches(table.fields, ()) if _starts_anew(rule)]
 
 
-def _walk(tree: Tree, target: Keys, here: _Here) -> Iterator[tuple[Keys, frozenset[Keys]]]:
+def _walk(tree: Tree, target: Keys, here: _Here) -> Iterator[tuple[Keys, FieldRule | EachRule, _Here]]:
+    """Each rule that reads, with its target and where it reads from."""
     for name, rule in tree.items():
         match rule:
-            case FieldRule(source=path):
-                yield (*target, name), _reads(path, here)
+            case FieldRule():
+                yield (*target, name), rule, here
             case EachRule(source=path, fields=fields):
-                plain = path.keys is not None and (here.exact or path.base is Base.RECORD)
-                yield from _walk(fields, (*target, name), _Here(_reads(path, here), plain))
+                yield (*target, name), rule, here
+                yield from _walk(fields, (*target, name), _Here(_reads(path, here), _is_plain(path, here)))
             case dict():
                 yield from _walk(rule, (*target, name), here)
+
+
+def _reveals(rule: FieldRule | EachRule, here: _Here, places: Sequence[Keys]) -> bool:
+    """Whether the result of a rule may tell what is at one of the places.
+
+    A list tells by its length: whether an expression found something, or what lies within a place. A plain path to a
+    list does not tell the fields of its elements.
+    """
+    by_length_only = isinstance(rule, EachRule) and _is_plain(rule.source, here)
+    related = _within if by_length_only else _related
+    return any(related(place, read) for place in places for read in _reads(rule.source, here))
+
+
+def _is_plain(path: Path, here: _Here) -> bool:
+    return path.keys is not None and (here.exact or path.base is Base.RECORD)
 
 
 def _reads(path: Path, here: _Here) -> frozenset[Keys]:
@@ -149,6 +179,10 @@ def _keys(path: str) -> Keys:
         if bracket and not part.endswith(("[]", "[*]")):
             break
     return tuple(keys)
+
+
+def _within(place: Keys, read: Keys) -> bool:
+    return read[: len(place)] == place
 
 
 def _related(place: Keys, read: Keys) -> bool:

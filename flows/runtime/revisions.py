@@ -112,6 +112,11 @@ def _leaks(packaged: Mapping, mapping: Mapping, personal: Sequence[str]) -> list
     found = [
         f"{target} reads a personal field; only {allowed} may, because only that is sealed" for target in open_targets
     ]
+    decided = reach.personal_decisions(mapping.table, personal) - reach.personal_decisions(packaged.table, personal)
+    found += [
+        f"{target} decides by a personal field; take it by a plain path and without codes, as it is"
+        for target, _ in sorted(decided)
+    ]
     loose = sorted(reach.unread(mapping.table, personal) - reach.unread(packaged.table, personal))
     return found + [f"the personal field {name} must be read by a rule, or it would lie open" for name in loose]
 

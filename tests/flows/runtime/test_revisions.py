@@ -202,6 +202,21 @@ class TestPersonalFields:
         text = packaged(ORDERS).replace('line_no = "line_no"', 'line_no = "line_no"\nnote = "$.receiver.mobile"')
         assert "lines.note reads a personal field" in wrong_with(text, ORDERS, PERSONAL)[0]
 
+    @pytest.mark.parametrize(
+        "source",
+        ["starts_with(receiver.mobile, '138') && lines", "[lines, receiver][]"],
+    )
+    @pytest.mark.parametrize("inner", ['a = "#"', "a = { const = 1 }"])
+    def test_may_not_show_in_how_long_a_list_is(self, source: str, inner: str) -> None:
+        told = f'[fields."extensions.told"]\neach = "{source}"\n[fields."extensions.told".fields]\n{inner}\n\n'
+        text = (
+            packaged(ORDERS)
+            .replace('extensions = "extensions"\n', "")
+            .replace("[[examples]]", f"{told}[[examples]]", 1)
+        )
+        found = wrong_with(text, ORDERS, PERSONAL)
+        assert "extensions.told reads a personal field" in found[0]
+
     def test_may_not_be_the_name_of_the_record(self) -> None:
         text = packaged(ORDERS).replace('id = "order_no"', 'id = "receiver.mobile"')
         assert "source.id reads a personal field" in wrong_with(text, ORDERS, PERSONAL)[0]
@@ -210,11 +225,26 @@ class TestPersonalFields:
         text = packaged(ORDERS).replace('receiver = "receiver"\n', "")
         assert "must be read by a rule" in " ".join(wrong_with(text, ORDERS, PERSONAL))
 
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            '"receiver.mobile" = { from = "starts_with(consignee.phone, `138`) && shopCode", required = true }',
+            '"receiver.mobile" = { from = "consignee.phone", codes = "guess" }',
+            "\"receiver.mobile\" = \"consignee.phone == '13800000000' && 'yes'\"",
+        ],
+    )
+    def test_may_not_be_guessed_by_what_becomes_of_a_record(self, rule: str) -> None:
+        text = packaged(SALES).replace('"receiver.mobile" = "consignee.phone"', rule)
+        text = text.replace("[fields]\n", '[codes.guess]\n"13800000000" = "yes"\n\n[fields]\n', 1)
+        found = wrong_with(text, SALES, SALE_PERSONAL)
+        assert found == [
+            "receiver.mobile decides by a personal field; take it by a plain path and without codes, as it is"
+        ]
+
     def test_may_move_within_what_is_sealed(self) -> None:
-        text = packaged(SALES).replace(
-            '"receiver.street" = "consignee.address"', '"receiver.street" = "not_null(consignee.address)"'
-        )
-        assert wrong_with(text, SALES, ("consignee.address", *SALE_PERSONAL)) == []
+        text = packaged(SALES).replace('district" = "consignee.district"', 'district" = "consignee.address"')
+        personal = ("consignee.address", "consignee.district", *SALE_PERSONAL)
+        assert revisions.unfit(SALES, revisions.compile_text(SALES, text), personal) == []
 
 
 SHELL = "__import__('os').system('touch {mark}')"
@@ -256,8 +286,8 @@ class TestATableIsData:
             mapping = None
         if mapping is not None:
             record = {"code": "A", "spu": "S", "name": "N", "__class__": {"__init__": {"__globals__": 1}}}
-            for each in (record, {**record, "code": {"__class__": 1}}, {}, [], "x"):
-                mapping.map_many([each], EXAMPLE_CONTEXT)
+            odd: tuple[Any, ...] = (record, {**record, "code": {"__class__": 1}}, {}, [], "x")
+            mapping.map_many(odd, EXAMPLE_CONTEXT)
         assert not mark.exists()
 
     def test_names_only_converters_of_the_package(self) -> None:
