@@ -10,7 +10,7 @@ from flows.runtime.bootstrap import Hub
 from flows.runtime.database import Row
 from flows.runtime.quarantine import Selection
 from flows.runtime.runs import RunFilter
-from hub_api import messages
+from hub_api import audit, messages
 from hub_api.auth import Access
 from hub_api.messages import MessageFilter
 from hub_api.stories import RunStory
@@ -92,6 +92,17 @@ def list_quarantined(
     with hub.database.unit() as uow:
         rows = quarantine.list_rows(uow.connection, selection, state=state, after=after, limit=PAGE_ROWS + 1)
     return _page(rows, "id")
+
+
+def list_audit(
+    hub: Hub, access: Access, *, actor: str | None, action: str | None, subject: str | None, before: int | None
+) -> Rows:
+    """Entries of the brand's audit log, newest first. Needs ``audit:read``."""
+    access.require("audit", "read")
+    wanted = audit.AuditFilter(access.owner, access.brand, actor, action, subject)
+    with hub.database.unit() as uow:
+        rows = audit.list_entries(uow, wanted, before=before, limit=PAGE_ROWS + 1)
+    return _page(rows, "seq")
 
 
 def attention(hub: Hub, access: Access) -> dict[str, int]:

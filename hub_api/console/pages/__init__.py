@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Final
 
-ALL: Final = ("search", "estate", "messages", "quarantine", "mappings", "runs")
+ALL: Final = ("search", "estate", "messages", "quarantine", "mappings", "runs", "audit")
 
 for _name in ALL:
     import_module(f"{__name__}.{_name}")

@@ -141,7 +141,7 @@ def _draw_buttons(view: View, message: MessageStory) -> None:
         if view.may("ops", "write"):
             button(words("message.replay"), replay, mark="replay")
         if message.records and view.may("data", "unmask") and view.is_personal(message.system, message.stream):
-            reveal_button(view, "message", f"{message.id}:{message.records[0].position}")
+            reveal_button(view, "message", message.id, records=len(message.records))
 
 
 def _facts(view: View, story: Story, message: MessageStory) -> Html:
