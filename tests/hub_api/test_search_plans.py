@@ -28,8 +28,8 @@ FILL = """
         system, source_id, message_id, occurred_at, receiver_key_id) SELECT 'owner', 'brand', 'shop', 'M' ||
         n, 'delivery', 'received', 'CNY', 1, now(), 'shop', 'M' || n, 'm', now(), n FROM generate_series(1,
         {n}) n;
-    INSERT INTO parcel (owner, brand, order_id, parcel_no, location_id, status, waybill) SELECT 'owner',
-        'brand', n, 'P' || n, 1, 'planned', 'SF' || n FROM generate_series(1, {n}) n;
+    INSERT INTO parcel (owner, brand, order_id, parcel_no, location_id, status, waybill)
+        SELECT owner, brand, id, 'P' || substr(order_no, 2), 1, 'planned', 'SF' || substr(order_no, 2) FROM sales_order;
     INSERT INTO message (id, owner, brand, system, stream, idempotency_key, fingerprint, media_type) SELECT
         'msg_' || lpad(to_hex(n), 12, '0') || repeat('0', 20), 'owner', 'brand', 'hub', 'products', 'k-' || n,
         'f', 'application/json' FROM generate_series(1, {n}) n;
@@ -37,9 +37,9 @@ FILL = """
         '0') || repeat('0', 20), 0, n, 'x' FROM generate_series(1, {n}) n;
     INSERT INTO flow_run (owner, brand, flow, version, business_key, state) SELECT 'owner', 'brand',
         'one_stock.ship_parcel', 1, 'P' || n, 'done' FROM generate_series(1, {n}) n;
-    INSERT INTO effect (owner, brand, run_id, step, system, writer, key, state, outside_id) SELECT 'owner',
-        'brand', n, 's', 'wms', 'delivery_order', 'key-' || n, 'confirmed', 'D' || n FROM generate_series(1,
-        {n}) n;
+    INSERT INTO effect (owner, brand, run_id, step, system, writer, key, state, outside_id)
+        SELECT owner, brand, id, 's', 'wms', 'delivery_order', 'key-' || substr(business_key, 2), 'confirmed',
+        'D' || substr(business_key, 2) FROM flow_run;
     INSERT INTO span (trace_id, span_id, name, kind, status, started_at, ended_at) SELECT md5(n::text), '1',
         'n', 'internal', 'ok', now(), now() FROM generate_series(1, {n}) n;
     INSERT INTO member (owner, brand, system, source_id, code, sealed, key_id, mobile_token, message_id,
