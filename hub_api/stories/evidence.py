@@ -31,7 +31,7 @@ def evidence(hub: Hub, access: Access, effect_id: int, *, ask: bool = True) -> E
             "SELECT * FROM effect WHERE id = %s AND owner = %s AND brand = %s",
             (effect_id, access.owner, access.brand),
         ).fetchone()
-        if row is None or access.channel is not None:
+        if row is None:
             raise NotFoundError(f"there is no effect {effect_id}", code="effect.unknown")
         sent = _sent(uow, row)
     writer = _find_writer(hub, row)
