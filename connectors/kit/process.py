@@ -58,7 +58,10 @@ class SimulatorProcess:
     def start(self) -> Self:
         """Start and wait until it is ready. ConfigurationError if it ends at once, TransientError if it hangs."""
         process = subprocess.Popen(
-            [*self._command, f"--port={self.port}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [*self._command, f"--port={self.port}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for whoever started us
         )
         self._process = process
         alarm = threading.Timer(START_TIMEOUT_S, process.kill)

@@ -52,7 +52,7 @@ class HubProcess:
     def start(self) -> Self:
         """Start and wait until its doors are open. ConfigurationError if it ends at once."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=log)
+            self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
         assert self._process.stdout is not None
         if not self._process.stdout.readline():
             self._end()
