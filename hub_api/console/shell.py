@@ -37,7 +37,7 @@ async def around(view: View, pages: "Sequence[Page]", here: "Page") -> AsyncIter
                     return {}
 
             await view.show(load, lambda found: _draw_navigation(view, pages, here, found), every_s=ATTENTION_S)
-        with ui.element("main").classes("shell-main").props('id="main" tabindex="-1"'):
+        with ui.element("div").classes("shell-main").props('id="main" tabindex="-1"'):
             yield
 
 

@@ -1,7 +1,10 @@
 """*Audit*: who changed or looked at what, newest first."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from hub_api.console import reads
-from hub_api.console.html import h
+from hub_api.console.html import Html, h
 from hub_api.console.page import page
 from hub_api.console.reads import Rows
 from hub_api.console.shell import title
@@ -52,10 +55,16 @@ def _draw(view: View, found: Rows, wanted: dict[str, str | None]) -> None:
             link(code(row["actor"]), view.link("/audit", actor=row["actor"])),
             link(code(row["action"]), view.link("/audit", action=row["action"])),
             link(code(row["subject"]), view.link("/audit", subject=row["subject"])),
-            h("span", [[name, " = ", str(value), "  "] for name, value in row["detail"].items()], cls="muted"),
+            _detail(row["detail"]),
         )
         for row in found.items
     ]
     html(table(words, columns, rows, caption="audit.title"))
     if following := pager(view, "/audit", found.next, "before", **wanted):
         html(following)
+
+
+def _detail(detail: Mapping[str, Any]) -> Html:
+    given = {name: value for name, value in detail.items() if value not in (None, [], "")}
+    shown = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in given.items()}
+    return h("div", [h("span", h("span", name, cls="muted"), " ", value) for name, value in shown.items()], cls="line")
