@@ -50,7 +50,7 @@ def find_members(
     return page(rows, limit)
 
 
-@router.get("/{member_id}", response_model=MemberWithPoints, response_model_exclude_unset=True)
+@router.get("/{member_id:int}", response_model=MemberWithPoints, response_model_exclude_unset=True)
 def get_member(hub: HubOf, access: MembersReader, member_id: MemberId) -> dict[str, Any]:
     """One member, masked, with the newest points entries."""
     with hub.database.unit() as uow:

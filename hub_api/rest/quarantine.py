@@ -79,7 +79,7 @@ def list_records(
     return page(rows, limit)
 
 
-@router.get("/{row_id}", response_model=Quarantined)
+@router.get("/{row_id:int}", response_model=Quarantined)
 def get_record(hub: HubOf, access: Observer, row_id: RowId) -> dict[str, Any]:
     """One row with its raw value; personal fields are masked."""
     with hub.database.unit() as uow:
