@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -63,6 +64,7 @@ async def _open(each: Page, request: Request) -> Response | None:
     words = words_of(request.cookies, request.headers.get("accept-language", ""))
     view = View(request.scope[VISIT], words, request, client)
     _dress(client, view, words(each.title))
+    client.on_exception(lambda: view.say(words("error.broken", number=_logged(each)), "negative"))
     try:
         async with shell.around(view, menu(), each):
             await _build(view, each)
@@ -81,6 +83,16 @@ async def _build(view: View, each: Page) -> None:
         view.client.status_code = _status(error)
         _log.info("console page %s: %s", each.path, error.code)
         shell.refused(view, error)
+    except Exception:  # noqa: BLE001 - whatever broke, the person is told in the console's own words
+        view.client.status_code = 500
+        shell.broken(view, _logged(each))
+
+
+def _logged(each: Page) -> str:
+    """Log the exception in hand; the number under which the log has it."""
+    number = secrets.token_hex(4)
+    _log.exception("console page %s: error %s", each.path, number)
+    return number
 
 
 def _status(error: HubError) -> int:

@@ -51,6 +51,11 @@ def refused(view: View, error: HubError) -> None:
     html(empty(view.words("error.title"), reason(error)))
 
 
+def broken(view: View, number: str) -> None:
+    """What a page shows when something unexpected happened; ``number`` finds it in the hub's log."""
+    html(empty(view.words("error.title"), view.words("error.broken", number=number)))
+
+
 def preference(view: View, name: str, value: str) -> str:
     """The address that remembers a preference and comes back here."""
     return "/console/preferences?" + urlencode({name: value, "back": view.address})

@@ -148,6 +148,8 @@ class View:
                 await section.refresh()
         except SessionEndedError:
             self.leave()
+        except HubError as error:
+            self.say(reason(error), "warning")
 
     def seen(self, visible: bool) -> None:
         """Whether the browser shows this page now; what is not seen is not refreshed."""

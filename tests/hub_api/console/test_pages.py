@@ -54,6 +54,28 @@ def test_odd_filters_break_nothing(visitor: Visitor, odd: str) -> None:
     assert visitor("viewer").get(f"/console/{odd}").status_code in (200, 404)
 
 
+def test_an_address_that_no_page_has_is_answered_within_the_shell(visitor: Visitor) -> None:
+    page = visitor("viewer").get("/console/no/such/page")
+    assert page.status_code == 404
+    assert "There is no such page" in page.text
+    assert "shell-navigation" in page.text
+
+
+def test_a_page_that_breaks_says_so_and_tells_nothing(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def break_down(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a secret of the inside")
+
+    browser = visitor("viewer")
+    monkeypatch.setattr("hub_api.console.reads.count_runs", break_down)
+    page = browser.get("/console/runs")
+    assert page.status_code == 500
+    assert "Something unexpected happened" in page.text
+    assert "a secret of the inside" not in page.text
+    assert "a secret of the inside" in caplog.text
+
+
 def test_a_page_shows_the_persons_language_and_theme(visitor: Visitor) -> None:
     browser = visitor("viewer")
     assert 'lang="en-US"' in browser.get("/console/runs").text
