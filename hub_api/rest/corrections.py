@@ -15,6 +15,7 @@ from hub_api.corrections import MappingState, Preview, Revision, Trial
 from hub_api.rest.dependencies import HubOf, Observer, needs
 from hub_api.rest.desk_shapes import Corrected
 from hub_api.rest.document import refuses
+from hub_api.rest.quarantine import RowIds
 from hub_api.rest.runs import RowId
 
 router = APIRouter(prefix="/v1", tags=["corrections"])
@@ -56,7 +57,7 @@ class TrialOrder(_Order):
     text: TableText
     cause: Word | None = None
     message_id: Word | None = None
-    ids: Annotated[list[int], Field(min_length=1, max_length=10_000)] | None = None
+    ids: RowIds | None = None
 
 
 class RevisionOrder(_Order):

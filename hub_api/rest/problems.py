@@ -157,7 +157,17 @@ def _http_error(request: Request, error: Exception) -> Response:
         405: f"{request.method} is not possible at {request.url.path}; /docs lists what is",
     }
     detail = details.get(error.status_code, str(error.detail))
-    return problem(error.status_code, kind, f"http.{error.status_code}", detail, headers=error.headers)
+    headers = _allowed(request) if error.status_code == 405 else {}
+    return problem(
+        error.status_code, kind, f"http.{error.status_code}", detail, headers={**(error.headers or {}), **headers}
+    )
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """Every method of an address; the framework names those of the first route that it finds there."""
+    route = request.scope.get("route")
+    methods = request.app.openapi()["paths"].get(getattr(route, "path_format", None), {})
+    return {"Allow": ", ".join(sorted(methods)).upper()} if methods else {}
 
 
 def _client_left(request: Request, error: Exception) -> Response:

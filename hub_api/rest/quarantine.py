@@ -17,6 +17,7 @@ from hub_api.rest.shapes import Page
 router = APIRouter(prefix="/v1/quarantine", tags=["quarantine"])
 
 RowId = Annotated[int, Path(ge=1, le=2**62)]
+RowIds = Annotated[list[Annotated[int, Field(ge=1, le=2**62)]], Field(min_length=1, max_length=10_000)]
 
 
 class Criteria(BaseModel):
@@ -24,7 +25,7 @@ class Criteria(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ids: Annotated[list[int], Field(min_length=1, max_length=10_000)] | None = None
+    ids: RowIds | None = None
     system: str | None = None
     stream: str | None = None
     cause: str | None = None
