@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from lxml import etree
 
 from connectors.kit.outgoing import Answer, Dress, Push, unavailable_by_status
+from connectors.kit.xml import safe_parser
 
 HUB: Final = "urn:yipan:soap:v1"
 DOOR: Final = "/soap/v1"
@@ -87,7 +88,7 @@ def unavailable(answer: Answer) -> bool:
 
 def _is_our_fault(content: bytes) -> bool:
     try:
-        root = etree.fromstring(content, etree.XMLParser(resolve_entities=False, no_network=True))
+        root = etree.fromstring(content, safe_parser())
     except etree.XMLSyntaxError:
         return False
     code = (root.findtext(f".//{{{SOAP_11}}}Fault/faultcode") or "").rpartition(":")[2]

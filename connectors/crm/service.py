@@ -12,6 +12,7 @@ from lxml import etree
 from connectors.crm.loyalty import Loyalty
 from connectors.kit.soap_schema import load_schema
 from connectors.kit.soap_validation import Validator
+from connectors.kit.xml import safe_parser
 
 WSDL: Final = Path(__file__).parent / "wsdl" / "crm.wsdl"
 SPACE: Final = "http://service.crm.example.cn/member"
@@ -62,7 +63,7 @@ class MemberService:
 
     def _request(self, content: bytes) -> etree._Element:
         try:
-            root = etree.fromstring(content, etree.XMLParser(resolve_entities=False, no_network=True))
+            root = etree.fromstring(content, safe_parser())
         except etree.XMLSyntaxError as error:
             raise FaultError("soap:Client", "报文不是合法的 XML") from error
         self._check_token(root)

@@ -28,6 +28,7 @@ from canonical_model.errors import (
 from connectors.kit.http import MAX_RESPONSE_BYTES, MAX_WORDS, HttpClient, Response
 from connectors.kit.soap_schema import find_local, load_schema
 from connectors.kit.soap_validation import Validator, words
+from connectors.kit.xml import safe_parser
 
 SOAP_11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12: Final = "http://www.w3.org/2003/05/soap-envelope"
@@ -160,10 +161,7 @@ class SoapClient:
 
 def parse_answer(content: bytes) -> etree._Element:
     """The envelope of an answer: no DTD, no entities, no network. Raises XMLSyntaxError, ValueError."""
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
-    )
-    envelope = etree.fromstring(content, parser)
+    envelope = etree.fromstring(content, safe_parser())
     if cast(Any, envelope.getroottree().docinfo).doctype:
         raise ValueError("the answer has a DOCTYPE")
     if etree.QName(envelope).localname != "Envelope":

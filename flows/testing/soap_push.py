@@ -9,6 +9,7 @@ import orjson
 from lxml import etree
 
 from canonical_model.ports import Manifest, PushRequest
+from connectors.kit.xml import safe_parser
 
 DOOR: Final = "/soap/v1"
 SOAP_11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -23,7 +24,7 @@ _CAPITAL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 def from_soap(push: PushRequest, manifest: Manifest, schemas: Mapping[str, Mapping[str, Any]]) -> PushRequest:
     """The same push as JSON records of its stream, under its message id; as it is when it cannot be read."""
     try:
-        root = etree.fromstring(push.body, etree.XMLParser(resolve_entities=False, no_network=True))
+        root = etree.fromstring(push.body, safe_parser())
     except etree.XMLSyntaxError:
         return push
     request = root.find(f"{{{SOAP_11}}}Body/*")

@@ -29,16 +29,23 @@ class Comparison:
     differences: tuple[str, ...]
 
 
-def read_orders(estate: DemoEstate) -> list[dict[str, Any]]:
-    """Every order of the hub with lines, parcels and events, over its API."""
+def read_all(estate: DemoEstate, path: str) -> list[dict[str, Any]]:
+    """Every item of a list of the hub's API, page after page."""
     with estate.client(estate.operator_key) as client:
         found, after = [], 0
         while True:
-            page = client.get("/v1/orders", params={"after": after, "limit": PAGE}).raise_for_status().json()
-            found += [client.get(f"/v1/orders/{row['id']}").raise_for_status().json() for row in page["items"]]
+            page = client.get(path, params={"after": after, "limit": PAGE}).raise_for_status().json()
+            found += page["items"]
             if page["next"] is None:
                 return found
             after = page["next"]
+
+
+def read_orders(estate: DemoEstate) -> list[dict[str, Any]]:
+    """Every order of the hub with lines, parcels and events, over its API."""
+    heads = read_all(estate, "/v1/orders")
+    with estate.client(estate.operator_key) as client:
+        return [client.get(f"/v1/orders/{head['id']}").raise_for_status().json() for head in heads]
 
 
 def compare_books(estate: DemoEstate, wishes: Sequence[Wish], orders: Sequence[Row]) -> Iterator[Comparison]:
@@ -155,14 +162,7 @@ def _statuses(statuses: Sequence[Row], orders: Sequence[Row]) -> Comparison:
 
 def read_levels(estate: DemoEstate) -> list[dict[str, Any]]:
     """Every stock level of the hub, over its API."""
-    with estate.client(estate.operator_key) as client:
-        found, after = [], 0
-        while True:
-            page = client.get("/v1/stock", params={"after": after, "limit": PAGE}).raise_for_status().json()
-            found += page["items"]
-            if page["next"] is None:
-                return found
-            after = page["next"]
+    return read_all(estate, "/v1/stock")
 
 
 def _wms_stock(rows: Iterable[Row]) -> dict[tuple[str, str], int]:

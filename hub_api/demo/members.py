@@ -7,13 +7,12 @@ import httpx
 
 from connectors.crm.books import CrmBooks
 from flows.ingest.pull import pull
-from hub_api.demo.books import Comparison, differences
+from hub_api.demo.books import Comparison, differences, read_all
 from hub_api.demo.estate import DemoEstate
 from hub_api.demo.retailer import Wish, sites
 
 MEMBERS: Final = 80
 GRADES: Final = ("01", "02", "03", "04", "A")
-PAGE: Final = 500
 
 
 def enrol_members(estate: DemoEstate, day: Sequence[Wish]) -> None:
@@ -52,7 +51,7 @@ def compare_members(estate: DemoEstate) -> Iterator[Comparison]:
     """The CRM's members and points against the hub's."""
     books = _books(estate)
     theirs = {row["memberId"]: row["cardNo"] for row in books.members()}
-    found = _members(estate)
+    found = read_all(estate, "/v1/members")
     yield differences("members: CRM and hub", theirs, {row["source_id"]: row["code"] for row in found})
     entries = estate.hub.database.run("SELECT source_id, member_code, points FROM points_entry WHERE system = 'crm'")
     yield differences(
@@ -60,17 +59,6 @@ def compare_members(estate: DemoEstate) -> Iterator[Comparison]:
         {row["flowNo"]: (row["cardNo"], int(row["points"])) for row in books.points()},
         {row["source_id"]: (row["member_code"], row["points"]) for row in entries},
     )
-
-
-def _members(estate: DemoEstate) -> list[dict[str, Any]]:
-    with estate.client(estate.operator_key) as client:
-        found, after = [], 0
-        while True:
-            page = client.get("/v1/members", params={"after": after, "limit": PAGE}).raise_for_status().json()
-            found += page["items"]
-            if page["next"] is None:
-                return found
-            after = page["next"]
 
 
 def _books(estate: DemoEstate) -> CrmBooks:

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from lxml import etree
 
 from canonical_model.errors import Issue, LimitError, RecordError
+from connectors.kit.xml import safe_parser
 
 SOAP_11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12: Final = "http://www.w3.org/2003/05/soap-envelope"
@@ -109,18 +110,8 @@ def _parse(body: bytes) -> etree._Element:
     if text.count(b"<") > MAX_MARKS or text.count(b"=") > MAX_MARKS:
         detail = f"the document has over {MAX_MARKS} tags or attributes; send smaller batches"
         raise LimitError(detail, code="limit.marks")
-    parser = etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-        collect_ids=False,
-    )
     try:
-        root = etree.fromstring(text, parser)
+        root = etree.fromstring(text, safe_parser("utf-8"))
     except etree.XMLSyntaxError as error:
         raise _syntax(error, text) from error
     if cast(Any, root.getroottree().docinfo).doctype:
