@@ -21,7 +21,7 @@ router = APIRouter(tags=["ingest"])
 _log = logging.getLogger(__name__)
 
 ACCEPTED: Final = "accepted"
-OWN_WORDS: Final = {"application/xml": {"schema": {"type": "string"}}}
+OWN_WORDS: Final[dict[str, Any]] = {"text/xml": {"schema": {}}}
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     **intake.ANSWERS,
     **refuses(401, 403),

@@ -32,6 +32,7 @@ UPDATE flow_run SET state = 'parked', position = 1, results = '{"reserve": {}}',
 REOPENED: Final = "UPDATE quarantine SET state = 'open', closed_at = NULL RETURNING id"
 IN_DOUBT: Final = "UPDATE effect SET state = 'in_doubt', settled_at = NULL RETURNING id"
 ALLOWED: Final = "DELETE FROM unmasking RETURNING 1"
+RELAYED: Final = "DELETE FROM outbox RETURNING 1"
 LEVEL: Final = """
 INSERT INTO stock_level (owner, brand, sku_id, location_id, quality, on_hand, held, safety, system, message_id)
 SELECT s.owner, s.brand, s.id, l.id, 'sellable', 10, 3, 2, 'pos', 'm' FROM sku s, location l
@@ -64,8 +65,8 @@ class KnownHub:
     parts: dict[str, Any]
 
     def restore(self) -> None:
-        """Let what waits for a person wait again, whatever was done about it."""
-        for statement in (REOPENED, PARKED, IN_DOUBT, ALLOWED):
+        """Let what waits for a person wait again, whatever was done about it, and nothing wait for a worker."""
+        for statement in (REOPENED, PARKED, IN_DOUBT, ALLOWED, RELAYED):
             self.hub.database.run(statement)
 
 
