@@ -173,7 +173,7 @@ def _field(label: str, name: str, **attributes: Any) -> Html:
 def refusal(words: Words, error: HubError) -> str:
     """The reason in the person's language where it is one of those that a sign-in knows, else its own words."""
     text = words.find(error.code)
-    return text.format(after_s=error.context.get("after_s", "")) if text else reason(error)
+    return text.format(after_s=error.context.get("after_s", "")) if text else reason(words, error)
 
 
 def visit_of(request: Request) -> Visit | None:

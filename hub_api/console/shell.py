@@ -48,7 +48,7 @@ def title(view: View, text: str, *beside: Any) -> None:
 
 def refused(view: View, error: HubError) -> None:
     """What a page shows when it may not, or cannot, show what was asked for."""
-    html(empty(view.words("error.title"), reason(error)))
+    html(empty(view.words("error.title"), reason(view.words, error)))
 
 
 def broken(view: View, number: str) -> None:

@@ -115,7 +115,7 @@ class View:
             self.leave()
             return None
         except HubError as error:
-            self.say(self.words("shell.refused", reason=reason(error)), "negative")
+            self.say(self.words("shell.refused", reason=reason(self.words, error)), "negative")
             return None
         return answer
 
@@ -149,7 +149,7 @@ class View:
         except SessionEndedError:
             self.leave()
         except HubError as error:
-            self.say(reason(error), "warning")
+            self.say(reason(self.words, error), "warning")
 
     def seen(self, visible: bool) -> None:
         """Whether the browser shows this page now; what is not seen is not refreshed."""
@@ -192,8 +192,10 @@ def html(content: Html) -> ui.html:
     return ui.html(content)
 
 
-def reason(error: HubError) -> str:
-    """What went wrong, for a person: each issue of a record, else the error's own words."""
+def reason(words: Words, error: HubError) -> str:
+    """What went wrong, for a person: in their language where the refusal is a common one, else in its own words."""
+    if text := words.find(f"refusal.{error.code}"):
+        return text
     if isinstance(error, RecordError):
         return "; ".join(f"{issue.field}: {issue.detail}" for issue in error.issues)
     return error.detail

@@ -154,6 +154,22 @@ def test_a_write_to_sap_in_doubt_is_settled_with_its_evidence(estate: DemoEstate
     assert shop.order(order_id)["parcels"][0]["erp_document"] == outside_id
 
 
+def test_a_run_that_stopped_goes_on_once_its_reason_is_gone(estate: DemoEstate, shop: Shop, desk: Open) -> None:
+    coat = shop.goods(W_SH=5)
+    shop.tell(estate.sap.url, "/_rules", {"credit_limit": "1"}, "PUT")
+    order_id = shop.buy((coat, 1))
+    parcel = shop.until(order_id, lambda order: bool(order["parcels"]))["parcels"][0]["parcel_no"]
+    operator = desk("li", language="zh")
+    operator.go("/inbox")
+    stuck = operator.page.locator(".panel.run", has_text=parcel)
+    expect(stuck.locator(".note")).to_contain_text("sap.credit_block")
+    operator.picture("inbox-zh")
+    shop.tell(estate.sap.url, "/_rules", {"credit_limit": None}, "PUT")
+    stuck.locator("[data-do=retry]").click()
+    expect(stuck).to_have_count(0)
+    assert shop.ended(order_id)["status"] == "shipped"
+
+
 def test_personal_fields_are_shown_for_a_reason_and_the_look_is_kept(
     estate: DemoEstate, shop: Shop, desk: Open
 ) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -152,6 +153,11 @@ def test_an_open_socket_ends_with_its_session(hub: Hub, visitor: Visitor, consol
                 ended = True
                 break
         assert ended
+
+
+def test_nothing_about_anybody_is_put_into_nicegui_s_own_storage() -> None:
+    folder = Path(console_app.__file__).parent
+    assert [path.name for path in folder.rglob("*.py") if ".storage" in path.read_text(encoding="utf-8")] == []
 
 
 def test_the_rest_doors_do_not_take_the_consoles_cookie(visitor: Visitor) -> None:
