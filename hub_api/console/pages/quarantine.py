@@ -59,7 +59,7 @@ async def show_quarantine(view: View) -> None:
     async def load() -> list[Any]:
         return await view.read(reads.list_causes, **wanted)
 
-    await view.show(load, lambda found: _draw_causes(view, found), every_s=3)
+    await view.show(load, lambda found: _draw_causes(view, found), every_s=5)
     if all(wanted.values()):
         await _show_group(view, {name: value or "" for name, value in wanted.items()})
 
