@@ -42,11 +42,11 @@ def create_app(hub: Hub, *, console: bool = False) -> FastAPI:
     app.state.hub = hub
     app.state.requests = Requests()
     problems.install(app)
-    parts = (orders, stock, members, messages, quarantine, corrections, runs, traces, search, systems, audit, health)
-    for part in parts:
-        app.include_router(part.router, dependencies=[Depends(refuse_unknown_query)])
+    for part in (orders, stock, members, messages, quarantine, corrections, runs, traces, search, systems, audit):
+        app.include_router(part.router)
+    app.include_router(health.router, dependencies=[Depends(refuse_unknown_query)])
     app.include_router(door.router)
-    app.include_router(ingest.router)  # a signed push carries whatever its own protocol puts into the query
+    app.include_router(ingest.router)
     if console:
         from hub_api.console.app import install
 

@@ -46,11 +46,12 @@ def refuse_unknown_query(request: Request) -> None:
 
 
 def needs(operation: str, target: str) -> Any:
-    """A dependency: the caller, if a scope covers ``operation:target``."""
+    """A dependency: the caller, if a scope covers ``operation:target``; then the query may be wrong."""
 
     def allowed(hub: HubOf, request: Request, _: Annotated[Any, Depends(_BEARER)]) -> Access:
         access = get_access(hub, request)
         access.require(operation, target)
+        refuse_unknown_query(request)
         return access
 
     return Depends(declared(f"{operation}:{target}", allowed))

@@ -1,6 +1,6 @@
 """``/v1/messages``: what came in, and what became of it."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
@@ -26,7 +26,7 @@ def list_messages(
     access: Observer,
     system: str | None = None,
     stream: str | None = None,
-    state: str | None = None,
+    state: Literal["received", "applied", "unreadable"] | None = None,
     since: AwareDatetime | None = None,
     before: Annotated[str | None, Query(description="`next` of the page before.")] = None,
     limit: Limit = 100,

@@ -1,6 +1,6 @@
 """``/v1/quarantine``: records that could not be taken, grouped by cause; fed again or discarded by a person."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
@@ -69,7 +69,7 @@ def list_records(
     stream: str | None = None,
     cause: str | None = None,
     message_id: str | None = None,
-    state: str = "open",
+    state: Literal["open", "accepted", "discarded", "erased"] = "open",
     after: After = 0,
     limit: Limit = 100,
 ) -> dict[str, Any]:

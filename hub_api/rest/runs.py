@@ -9,7 +9,7 @@ from flows.runtime import runs
 from flows.runtime.runs import RunFilter
 from hub_api import operations
 from hub_api.rest.dependencies import HubOf, Observer, Operator
-from hub_api.rest.desk_shapes import Run, RunNow, WholeRun
+from hub_api.rest.desk_shapes import Run, RunNow, RunState, WholeRun
 from hub_api.rest.document import refuses
 from hub_api.rest.paging import After, Limit, page
 from hub_api.rest.shapes import Page
@@ -41,7 +41,7 @@ def list_runs(
     hub: HubOf,
     access: Observer,
     flow: str | None = None,
-    state: str | None = None,
+    state: RunState | None = None,
     key: str | None = None,
     parent_id: After | None = None,
     error_code: str | None = None,

@@ -189,6 +189,7 @@ def test_it_wants_a_key_before_all_else(label: str, known: KnownHub, session: re
     nobody = Caller(known, session, None)
     assert nobody.succeed(label) == 401
     assert nobody.sample(label, 3, [GenerationMode.POSITIVE]) == {401}
+    assert nobody.sample(label, 3, [GenerationMode.NEGATIVE]) <= {400, 401, 404, 405, 422}, "it cannot be read"
 
 
 @pytest.mark.parametrize("label", CLOSED)
@@ -220,6 +221,10 @@ def test_every_refusal_is_described_once() -> None:
             if int(status) >= 400 and "content" not in answer:
                 assert answer.get("$ref") in shared, (label, status)
     assert "HTTPValidationError" not in DOCUMENT["components"]["schemas"]
+
+
+def test_the_document_is_openapi() -> None:
+    SCHEMA.validate()
 
 
 def test_only_health_is_open() -> None:
