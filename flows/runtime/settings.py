@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(gt=0)] = 16 * 1024 * 1024
     wait_s: Annotated[float, Field(gt=0, le=60)] = 10.0
     public_url: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+/?$")] | None = None
+    trusted_proxies: Annotated[str, Field(pattern=r"^[0-9A-Fa-f.:/, ]+$")] | None = None
     log_level: str = "INFO"
 
     session_s: Annotated[float, Field(ge=60, le=30 * 24 * 3600)] = 12 * 3600.0

@@ -20,7 +20,9 @@ from flows.runtime.bootstrap import Hub, build
 from flows.runtime.settings import Settings
 from flows.testing.databases import server_folder
 from hub_api.auth import create_key
+from hub_api.sign_in_guard import FREE_PER_ADDRESS
 from tests.hub_api.conftest import BRAND, OWNER, write_estate
+from tests.hub_api.console.conftest import enter
 from tests.hub_api.documents import product
 
 PRODUCTS: Final = "/v1/ingest/hub/products"
@@ -56,9 +58,11 @@ def environment(settings: Settings) -> dict[str, str]:
         for name in ("database_url", "broker_url")
         if (value := getattr(settings, name)) is not None
     }
+    trusted = {"YIPAN_TRUSTED_PROXIES": settings.trusted_proxies} if settings.trusted_proxies else {}
     return {
         **os.environ,
         **secret,
+        **trusted,
         "YIPAN_DATA_DIR": str(settings.data_dir),
         "YIPAN_ESTATE": str(settings.estate),
         "YIPAN_MAX_BODY_BYTES": "100000",
@@ -201,6 +205,15 @@ def test_a_broker_that_is_away_is_named_and_pushes_are_stored_all_the_same(hub: 
     assert ready.status_code == 503
     assert "YIPAN_BROKER_URL" in ready.json()["checks"]["broker"]
     assert [result["status"] for result in pushed.json()["results"]] == ["accepted"]
+
+
+def test_failed_sign_ins_count_for_the_address_that_a_trusted_proxy_names(hub: Hub) -> None:
+    settings = hub.settings.model_copy(update={"trusted_proxies": "127.0.0.0/8"})
+    with serving(settings, new_key(hub), "--no-work") as running, running.client() as browser:
+        for number in range(FREE_PER_ADDRESS):
+            assert enter(browser, f"nobody-{number}", "guess", forwarded="203.0.113.7").status_code == 401
+        assert enter(browser, "nobody", "guess", forwarded="203.0.113.7").status_code == 429
+        assert enter(browser, "nobody", "guess", forwarded="198.51.100.9").status_code == 401
 
 
 def test_a_database_that_goes_away_is_said_and_the_hub_comes_back_with_it() -> None:

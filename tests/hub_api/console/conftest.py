@@ -71,11 +71,14 @@ def form_token(page: httpx.Response) -> str:
     return found[1]
 
 
-def enter(browser: httpx.Client, login: str, password: str, **more: str) -> httpx.Response:
-    """Fill in the sign-in form and send it."""
+def enter(
+    browser: httpx.Client, login: str, password: str, *, forwarded: str | None = None, **more: str
+) -> httpx.Response:
+    """Fill in the sign-in form and send it; ``forwarded``: the address that a proxy says it is from."""
     token = form_token(browser.get("/console/sign-in"))
     form = {"form_token": token, "login": login, "password": password, **more}
-    return browser.post("/console/sign-in", data=form)
+    headers = {"X-Forwarded-For": forwarded} if forwarded else None
+    return browser.post("/console/sign-in", data=form, headers=headers)
 
 
 def token_of(browser: httpx.Client) -> str:
