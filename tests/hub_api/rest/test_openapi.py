@@ -205,6 +205,17 @@ def test_a_system_that_signs_is_answered_as_documented_too(known: KnownHub, sess
     assert Caller(known, session, None).ask(case) == 200
 
 
+@pytest.mark.parametrize("label", ["POST /v1/quarantine/refeed", "POST /v1/quarantine/discard"])
+def test_an_id_that_no_row_can_have_is_refused(label: str, known: KnownHub, session: requests.Session) -> None:
+    case = OPERATIONS[label].Case(body={"ids": [1, 2**64]}, media_type="application/json")
+    assert Caller(known, session, known.key).ask(case) == 422
+
+
+def test_a_refused_method_is_told_every_other(known: KnownHub, session: requests.Session) -> None:
+    answer = session.delete(f"{known.url}/v1/orders", timeout=60)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+
+
 @pytest.mark.soak
 def test_many_more_requests_are_answered_as_documented(filled: KnownHub, session: requests.Session) -> None:
     caller = Caller(filled, session, filled.key)
