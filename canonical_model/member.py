@@ -30,3 +30,8 @@ def plain_mobile(text: str) -> str:
     """
     found = _MOBILE.fullmatch(_BETWEEN_DIGITS.sub("", text))
     return found[1] if found else text.strip()
+
+
+def is_mobile(text: str) -> bool:
+    """Whether the text is a mainland mobile number, however it is written."""
+    return _MOBILE.fullmatch(_BETWEEN_DIGITS.sub("", text)) is not None

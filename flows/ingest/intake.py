@@ -11,8 +11,8 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from canonical_model.errors import Issue
-from canonical_model.member import plain_mobile
-from canonical_model.ports import Connector, StreamSpec
+from canonical_model.member import is_mobile, plain_mobile
+from canonical_model.ports import Connector, EntityName, StreamSpec
 from canonical_model.ports import Contract as Policy
 from flows.ingest.batch import Batch, Outcome, Refusal
 from flows.ingest.canonical import Check, Value, checker
@@ -51,7 +51,8 @@ class Intake:
         if not isinstance(found, str | int) or isinstance(found, bool):
             return None
         name = str(found).replace("\x00", "")[:MAX_SOURCE_ID]
-        return None if not name or _tells(name, personal) else name
+        is_number = self.spec.entity is EntityName.MEMBER and is_mobile(name)
+        return None if not name or is_number or _tells(name, personal) else name
 
 
 def open_intake(connector: Connector, stream: StreamSpec, mapping: Mapping | None = None) -> Intake:

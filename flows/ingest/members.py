@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 
 from canonical_model.errors import Issue
-from canonical_model.member import plain_mobile
+from canonical_model.member import is_mobile, plain_mobile
 from canonical_model.store import members
 from flows.ingest.batch import Batch, Ignored, Outcome, Refusal, Values
 from flows.ingest.intake import Intake
@@ -45,15 +45,13 @@ def erase_member(uow: UnitOfWork, owner: str, brand: str, member_id: int) -> int
 
 
 def _exposed(value: Mapping[str, Any]) -> Refusal | None:
-    """The refusal of a member whose open words hold the mobile number, which would then lie open with them."""
+    """The refusal of a member whose open words are or hold a mobile number, which would then lie open with them."""
     mobile = plain_mobile(value["mobile"] or "")
-    if not mobile:
-        return None
     open_words = {"id": value["source"]["id"], **{name: value[name] or "" for name in OPEN}}
     issues = tuple(
-        Issue(name, "member.named_by_mobile", "holds the mobile number, which is personal; name members by another one")
+        Issue(name, "member.named_by_mobile", "holds a mobile number, which is personal; name members by another one")
         for name, word in open_words.items()
-        if mobile in plain_mobile(word)
+        if is_mobile(word) or (mobile and mobile in plain_mobile(word))
     )
     return Refusal(issues) if issues else None
 

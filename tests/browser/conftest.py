@@ -82,18 +82,24 @@ class Desk:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """The browser; skipped where Debian's ``chromium`` is not installed."""
+def program() -> str:
+    """The browser's program; skipped where Debian's ``chromium`` is not installed."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed; `apt-get install chromium` brings it")
+    return CHROMIUM
+
+
+@pytest.fixture(scope="module")
+def chromium(program: str) -> Iterator[Browser]:
+    """The browser. It does not outlive the module: Playwright keeps an event loop in this thread meanwhile."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="session")
-def estate(chromium: Browser) -> Iterator[DemoEstate]:
+def estate(program: str) -> Iterator[DemoEstate]:
     """Running, with every place and all goods known and no stock anywhere; people to sign in as."""
     with server_folder() as folder, running_estate(folder, 7, faults={}) as running:
         for login, role in {"wang": "viewer", "li": "operator", "chen": "steward"}.items():

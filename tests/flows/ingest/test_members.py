@@ -124,7 +124,15 @@ def test_equal_mobile_numbers_have_equal_tokens_however_they_are_written(desk: D
 
 
 @pytest.mark.parametrize(
-    "change", [{"id": MOBILE}, {"code": f"+86{MOBILE}"}, {"code": f"V{MOBILE}"}, {"home_store": MOBILE}]
+    "change",
+    [
+        {"id": MOBILE},
+        {"id": MOBILE, "mobile": None},
+        {"code": f"+86{MOBILE}"},
+        {"code": f"+86 {MOBILE}", "mobile": "13900139000"},
+        {"code": f"V{MOBILE}"},
+        {"home_store": MOBILE},
+    ],
 )
 def test_a_member_whose_open_words_hold_their_mobile_is_refused_and_not_shown(
     desk: Desk, change: dict[str, Any]
