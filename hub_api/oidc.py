@@ -120,6 +120,8 @@ def finish(hub: Hub, given: Mapping[str, str], binding: str) -> Session:
     granted = _granted(hub, claims)
     with hub.database.unit() as uow:
         version = people.meet(uow, hub, login, subject=subject, name=str(claims.get("name") or login), roles=granted)
+        uow.commit()  # what the provider has withdrawn is gone, whether a session can begin or not
+    with hub.database.unit() as uow:
         session = sessions.begin(uow, hub, login, version=version)
         uow.commit()
     return session

@@ -251,6 +251,27 @@ class TestRolesToldByTheProvider:
         sign_in(told)
         assert sessions.find_session(told.database, second.token) is not None, "nothing changed"
 
+    @pytest.mark.parametrize("groups", [None, [], ["choir"]])
+    def test_whoever_has_no_role_over_there_any_more_loses_it_here_with_every_session(
+        self, told: Hub, provider: Provider, groups: Any
+    ) -> None:
+        provider.claims["groups"] = ["it"]
+        before = sign_in(told)
+        assert before.access.scopes == {"*"}
+        provider.claims["groups"] = groups
+        assert refusal(told) == "sign_in.no_role"
+        assert roles_of(told, "li") == {}
+        assert sessions.find_session(told.database, before.token) is None
+        with told.database.unit() as uow:
+            (latest, *_) = list_entries(uow, AuditFilter("owner", "sister", subject="user:li"))
+        assert (latest["action"], latest["detail"]["after"]) == ("user.roles", [])
+
+    def test_a_disabled_account_loses_what_was_withdrawn_too(self, told: Hub, provider: Provider) -> None:
+        people.set_state(told, shell(told), "li", active=False)
+        provider.claims["groups"] = ["look"]
+        assert refusal(told) == "sign_in.refused"
+        assert roles_of(told, "li") == {"brand": ["viewer"]}
+
     def test_every_change_by_the_provider_is_on_record(self, told: Hub, provider: Provider) -> None:
         provider.claims |= {"sub": "u-2", "preferred_username": "wu", "groups": ["wms-ops"]}
         sign_in(told)
