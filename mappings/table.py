@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 
 from canonical_model.errors import ConfigurationError
 from canonical_model.ports import EntityName
+from mappings.bounds import too_costly
 from mappings.context import Converter, MapContext
 from mappings.paths import Base, Path, parse_path
 
@@ -133,6 +134,8 @@ def parse_table(text: str, *, where: str, converters: Mapping[str, Converter]) -
     """The table that ``text`` (TOML) says. Raises ConfigurationError that names the file and key of a mistake."""
     if len(text) > MAX_TABLE_BYTES:
         _refuse(where, "", f"is over {MAX_TABLE_BYTES} characters; split the table")
+    if costly := too_costly(text):
+        _refuse(where, "", costly)
     try:
         document = _Document.model_validate(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -1,6 +1,7 @@
 """A mistake in a table is found when it is loaded, and named with its file and key; a hostile table runs nothing."""
 
 import json
+import tomllib
 from typing import Any, cast
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canonical_model.errors import ConfigurationError
+from mappings.bounds import MAX_DOTS, MAX_LEVELS
 from mappings.context import Converter, MapContext
 from mappings.engine import load_mapping, parse_mapping
 from mappings.table import MAX_DEPTH, MAX_TABLE_BYTES
@@ -97,6 +99,50 @@ def test_lists_nest_only_so_deep() -> None:
 def test_deep_nesting_is_a_mistake_not_a_crash(text: str) -> None:
     with pytest.raises(ConfigurationError):
         parse_mapping(OUT + text)
+
+
+DOTTED = "a." * 29_990 + "a"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (f"{DOTTED} = 1", "a key of over 20 dots in line 4"),
+        (f"[{DOTTED}]", "a key of over 20 dots in line 4"),
+        (f"[[{DOTTED}]]", "a key of over 20 dots in line 4"),
+        (f"a = {{ b = 1, {DOTTED} = 1 }}", "a key of over 20 dots in line 4"),
+        ("\"a\" . 'b' . " * 20 + "a = 1", "a key of over 20 dots in line 4"),
+        (f"a = '''\n\"\"\"'''\n{DOTTED} = 1", "a key of over 20 dots in line 6"),
+        (f'a = """\\"""\n"""""\n{DOTTED} = 1', "a key of over 20 dots in line 6"),
+        (f'a = "\\"" # "\n{DOTTED} = 1', "a key of over 20 dots in line 5"),
+        (f"# '''\n{DOTTED} = 1", "a key of over 20 dots in line 5"),
+        (f'a = "b\n{DOTTED} = 1', "a key of over 20 dots in line 5"),
+        ("[a.b]\n" * 5_000 + f"[{DOTTED}]", "a key of over 20 dots in line 5004"),
+        ("[[a.b]]\n" * 5_000 + f"[[{DOTTED}]]", "a key of over 20 dots in line 5004"),
+        ("a = " + "{ a = " * 9_000, "nests brackets deeper than 40 in line 4"),
+        ("a = " + "[\n" * 9_000, "nests brackets deeper than 40 in line 44"),
+    ],
+    ids=lambda text: text[:24].strip() + "…",
+)
+def test_what_costs_more_than_its_size_is_refused_before_it_is_read(
+    text: str, names: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tomllib, "loads", lambda _: pytest.fail("the table was read"))
+    with pytest.raises(ConfigurationError) as caught:
+        parse_mapping(OUT + text)
+    assert names in caught.value.detail
+
+
+def test_dots_and_brackets_within_quotes_cost_nothing() -> None:
+    quoted_text = "a." * 60 + "[{" * 60
+    rules = 'a = "A.B.C.D"\nb = { const = [1.5, 2.5, ' + "0.5, " * 40 + "] }\n"
+    texts = f'c = {{ const = "{quoted_text}" }}\nd = {{ const = """x"\n{quoted_text}""" }} # {quoted_text}\n'
+    mapping = parse_mapping(f"{OUT}# {quoted_text}\n[fields]\n{rules}{texts}e = {{ const = '{quoted_text}' }}")
+    assert mapping.map({"A": {"B": {"C": {"D": 1}}}}, CONTEXT)["e"] == quoted_text
+
+
+def test_the_bounds_leave_room_for_the_deepest_table_there_may_be() -> None:
+    assert min(MAX_DOTS, MAX_LEVELS) > 2 * MAX_DEPTH + 2
 
 
 @pytest.mark.parametrize(("connector", "name"), [("wms", "no_such"), ("../wms", "stock_in"), ("wms", "../pos/sale_in")])
