@@ -7,6 +7,8 @@ from functools import partial
 from typing import Any, Final
 
 import orjson
+from anyio import CapacityLimiter
+from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from psycopg import DataError
@@ -14,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Scope
 
-from canonical_model.errors import HubError, Issue, NotFoundError, RecordError, RejectedError
+from canonical_model.errors import AccessError, HubError, Issue, LimitError, NotFoundError, RecordError, RejectedError
 from canonical_model.ports import StreamSpec
 from flows.runtime.bootstrap import Hub
 from hub_api.auth import Access
@@ -23,7 +25,15 @@ from hub_api.rest.dependencies import HubOf
 from hub_api.rest.problems import RETRY_AFTER_S
 from hub_api.soap import faults
 from hub_api.soap.answers import read_answer, render_answer
-from hub_api.soap.envelope import SOAP_11, SOAP_12, Envelope, read_envelope, version_asked
+from hub_api.soap.envelope import (
+    OPENING_BYTES,
+    SOAP_11,
+    SOAP_12,
+    Envelope,
+    read_envelope,
+    read_opening,
+    version_asked,
+)
 from hub_api.soap.faults import MEDIA_TYPES, Fault, FaultError
 from hub_api.soap.records import MESSAGE_ID, NAMESPACE, OPERATIONS, SYSTEM, VALIDATOR, Operation
 from hub_api.soap.security import SECURITY, find_holder, identify
@@ -33,6 +43,8 @@ from hub_api.soap.wsdl_file import describe
 router = APIRouter(include_in_schema=False)
 
 PATH: Final = "/soap/v1"
+PARSED_AT_ONCE: Final = 2
+FIRST_LOOK_BYTES: Final = 1_024
 HELP: Final = """\
 Yipan Hub, SOAP 1.1 and 1.2 / 一盘中台 SOAP 接口
 
@@ -45,6 +57,7 @@ _ROLES: Final = {
     SOAP_12: (f"{{{SOAP_12}}}role", {"", f"{SOAP_12}/role/next", f"{SOAP_12}/role/ultimateReceiver"}),
 }
 
+_PARSERS: Final[RunVar[CapacityLimiter]] = RunVar("soap_parsers")
 _log = logging.getLogger(__name__)
 
 
@@ -122,9 +135,8 @@ class _Call:
     async def answer(self) -> bytes:
         """The envelope of the answer. Raises FaultError and HubError."""
         hub = self._hub
-        holder = await run_sync(find_holder, hub.database, self._request.headers.get("authorization", ""))
-        body = await self._request.body()
-        system, spec, message_id, records = await run_sync(self._read, body, holder)
+        access, body = await self._receive()
+        system, spec, message_id, records = await run_sync(self._read, body, access, limiter=_parsers())
         received = await intake.keep(
             hub,
             system=system,
@@ -140,17 +152,54 @@ class _Call:
         assert self.operation is not None
         return await run_sync(render_answer, self.operation, self.version, message_id, document)
 
-    def _read(self, body: bytes, holder: Access | None) -> tuple[str, StreamSpec, str, list[dict[str, Any]]]:
+    async def _receive(self) -> tuple[Access, bytes]:
+        """Who sends, and the body. Whoever is refused is refused by the opening, before the rest is read."""
+        holder = await run_sync(find_holder, self._hub.database, self._request.headers.get("authorization", ""))
+        chunks: list[bytes] = []
+        access, size, look_at = None, 0, FIRST_LOOK_BYTES
+        async for chunk in self._request.stream():
+            chunks.append(chunk)
+            size += len(chunk)
+            if access is None and size >= look_at:
+                access = await run_sync(self._find_sender, b"".join(chunks), holder)
+                look_at = min(2 * size, OPENING_BYTES)
+        body = b"".join(chunks)
+        access = access or await run_sync(self._find_sender, body, holder)
+        if access is None:
+            await run_sync(read_envelope, body, self._content_type)
+            raise AccessError("the message has no opening; send what the WSDL describes", code="access")
+        return access, body
+
+    def _find_sender(self, start: bytes, holder: Access | None) -> Access | None:
+        """Who sends the message that begins so; None while that cannot be said."""
+        opening = read_opening(start[:OPENING_BYTES], self._content_type)
+        if opening is None:
+            if len(start) >= OPENING_BYTES:
+                detail = f"the Header does not end within {OPENING_BYTES} bytes; send a shorter one"
+                raise LimitError(detail, code="limit.header")
+            return None
+        self.version = opening.version
+        return identify(self._hub.database, opening.headers, holder, datetime.now(UTC))
+
+    def _read(self, body: bytes, access: Access) -> tuple[str, StreamSpec, str, list[dict[str, Any]]]:
         """System, stream and message id of the request, and its records."""
         envelope = read_envelope(body, self._content_type)
-        self.version = envelope.version
         _check_headers(envelope)
-        access = identify(self._hub.database, envelope.headers, holder, datetime.now(UTC))
         self.operation = operation = _operation(envelope)
         if violations := VALIDATOR.violations(envelope.content):
             raise FaultError(faults.of_violations(violations))
         system, spec = _target(self._hub, access, operation, envelope.content.findtext(SYSTEM))
         return system, spec, envelope.content.findtext(MESSAGE_ID) or "", operation.read_items(envelope.content)
+
+
+def _parsers() -> CapacityLimiter:
+    """Who may build a whole message at once: its tree takes many times its length."""
+    try:
+        return _PARSERS.get()
+    except LookupError:
+        limiter = CapacityLimiter(PARSED_AT_ONCE)
+        _PARSERS.set(limiter)
+        return limiter
 
 
 def _check_headers(envelope: Envelope) -> None:

@@ -59,6 +59,7 @@ _CODES: Final = {
     "document.truncated": "XML 不完整，请发送完整的报文",
     "internal": "发生了意外错误，请把错误编号告知中台",
     "limit.body": "消息体过大，请分批发送",
+    "limit.header": "Header 过大，请缩短",
     "limit.marks": "元素或属性过多，请分批发送",
     "message.key_invalid": "messageId 须为 1 至 200 个可打印字符",
     "message.key_missing": "缺少 messageId",

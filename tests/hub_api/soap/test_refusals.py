@@ -95,6 +95,40 @@ def test_a_document_of_too_many_tags_is_refused_before_a_tree_is_built(monkeypat
         reading.read_envelope(within(b"<a/>" * 1_000), "text/xml")
 
 
+class TestOpening:
+    """Who sends is read from what comes before the Body, and from no more than that."""
+
+    HEADED = envelope("<a/>" * 2_000, header="<x>速干</x>")
+
+    @pytest.mark.parametrize("charset", ["utf-8", "gbk", "utf-16"])
+    def test_it_is_there_as_soon_as_the_header_has_ended(self, charset: str) -> None:
+        sent = self.HEADED.decode().encode(charset)
+        end = self.HEADED.decode().index("</s:Header>") + len("</s:Header>")
+        looks = [
+            reading.read_opening(sent[:length], f"text/xml; charset={charset}") for length in range(2, len(sent), 7)
+        ]
+        assert None in looks
+        found = [opening for opening in looks if opening is not None]
+        assert len(found) + looks.index(found[0]) == len(looks) > len(found)
+        assert {(opening.version, opening.headers[0].text) for opening in found} == {(SOAP_11, "速干")}
+        assert looks.index(found[0]) * 7 <= 2 * end + 30
+
+    def test_a_message_without_a_header_opens_with_its_body(self) -> None:
+        opening = reading.read_opening(GOOD[: GOOD.index(b"<PushProducts")], "text/xml")
+        assert opening == reading.Opening(SOAP_11, ())
+
+    def test_a_doctype_is_refused_before_anything_is_read(self) -> None:
+        for name in ("a billion laughs", "a quadratic blow-up", "an external entity", "a DTD behind comments"):
+            with pytest.raises(RecordError) as refused:
+                reading.read_opening(HOSTILE[name][0][:1_024], "text/xml")
+            assert refused.value.code == "document.dtd"
+
+    @pytest.mark.parametrize("header", ["<a/>" * 1_001, f"<a>{'x' * 70_000}</a>"], ids=["elements", "bytes"])
+    def test_a_header_that_is_too_large_is_refused(self, client: Client, header: str) -> None:
+        response = post(client, envelope(operation("PushProducts", product()), header=header))
+        assert text(read(response.content), "detail/Problem/code") == "limit.header"
+
+
 @pytest.mark.parametrize("charset", ["gbk", "GB18030", "utf-16"])
 def test_chinese_encodings_are_read(client: Client, charset: str) -> None:
     body = f'<?xml version="1.0" encoding="{charset}"?>{GOOD.decode().replace("👕", "")}'.encode(charset)

@@ -3,7 +3,10 @@
 import base64
 import hashlib
 import secrets
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -14,6 +17,8 @@ from canonical_model.errors import AccessError, ConflictError, NotFoundError, Re
 from flows.runtime.bootstrap import Hub
 from hub_api.auth import Access, create_key
 from hub_api.soap.accounts import create_account, list_accounts, revoke_account, use_nonce
+from hub_api.soap.door import PARSED_AT_ONCE
+from hub_api.soap.envelope import Envelope, read_envelope
 from hub_api.soap.security import DIGEST, TEXT, WSSE, WSU
 from tests.hub_api.conftest import BRAND, OWNER, Client
 from tests.hub_api.soap.messages import MEDIA_TYPES, SOAP_11, SOAP_12, envelope, operation, product, read, text
@@ -93,6 +98,45 @@ def test_nobody_is_refused_in_both_versions(client: Client) -> None:
         response = client().post("/soap/v1", content=body, headers={"Content-Type": MEDIA_TYPES[version]})
         assert response.status_code == status
         assert "FailedAuthentication" in response.text
+
+
+@pytest.mark.parametrize("dress", [lambda: "", lambda: as_text("wrong"), lambda: as_digest("wrong")])
+def test_what_a_stranger_sends_is_never_built(
+    client: Client, monkeypatch: pytest.MonkeyPatch, dress: Callable[[], str]
+) -> None:
+    built: list[bytes] = []
+    monkeypatch.setattr("hub_api.soap.door.read_envelope", lambda body, _: built.append(body))
+    for body in ("", "<never closed", "<a>" * 10_000):
+        sent = envelope("<a/>" * 10_000 + body, header=dress())
+        response = client().post("/soap/v1", content=sent, headers={"Content-Type": "text/xml"})
+        assert code_of(response) == "access"
+    assert built == []
+
+
+def test_few_messages_are_built_at_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    building, most = 0, 0
+    lock = threading.Lock()
+
+    def read_slowly(body: bytes, content_type: str) -> Envelope:
+        nonlocal building, most
+        with lock:
+            building += 1
+            most = max(most, building)
+        time.sleep(0.05)
+        with lock:
+            building -= 1
+        return read_envelope(body, content_type)
+
+    monkeypatch.setattr("hub_api.soap.door.read_envelope", read_slowly)
+    caller = client("ingest:hub")
+
+    def push(number: int) -> int:
+        body = envelope(operation("PushProducts", product(), message_id=str(number)))
+        return caller.post("/soap/v1", content=body, headers={"Content-Type": "text/xml"}).status_code
+
+    with ThreadPoolExecutor(8) as senders:
+        assert set(senders.map(push, range(8))) == {200}
+    assert most <= PARSED_AT_ONCE
 
 
 def test_a_wrong_password_and_an_unknown_user_read_the_same(send: Send, password: str) -> None:
