@@ -58,7 +58,7 @@ def hash_password(password: str) -> str:
 def is_right(kept: str | None, password: str) -> bool:
     """Whether ``password`` is the one behind the hash. Without a hash it takes as long, and is never right.
 
-    TransientError (``password.busy``) when too many others are being looked at.
+    TransientError (``sign_in.busy``) when too many others are being looked at.
     """
     plain = _normal(password[: MAX_LENGTH * 4])
     with _seat():
@@ -87,7 +87,7 @@ def _is_common(plain: str) -> bool:
 def _seat() -> Iterator[None]:
     """A place among those who may use that much memory; a crowd waits its turn, but not for ever."""
     if not _seats.acquire(timeout=WAIT_S):
-        raise TransientError("too many people sign in at this moment; try again", code="password.busy")
+        raise TransientError("too many people sign in at this moment; try again", code="sign_in.busy")
     try:
         yield
     finally:

@@ -7,12 +7,12 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from fastapi import Request
 from starlette.responses import HTMLResponse, Response
 
-from canonical_model.errors import AccessError, HubError
+from canonical_model.errors import HubError, TransientError
 from flows.runtime.bootstrap import Hub
 from hub_api import oidc
 from hub_api.console import assets
 from hub_api.console.cookies import Cookies, cookies_of
-from hub_api.console.guard import PASSWORD, SIGN_IN, VISIT
+from hub_api.console.guard import AGAIN_S, PASSWORD, SIGN_IN, VISIT
 from hub_api.console.html import Html, h, join
 from hub_api.console.view import THEMES, reason
 from hub_api.console.visits import Visit
@@ -46,7 +46,7 @@ def sign_in_page(
     problem: str = "",
     *,
     given: dict[str, str] | None = None,
-    error: AccessError | None = None,
+    error: HubError | None = None,
     status: int = 200,
 ) -> Response:
     """The sign-in form, with what went wrong before; its token stands in the form and in a cookie."""
@@ -82,19 +82,16 @@ def sign_in_page(
         method="post",
         action=SIGN_IN,
     )
-    if error is not None and status == 200:
-        status = 429 if error.code == "sign_in.blocked" else 401
-    answer = _page(
-        request, words("sign_in.title"), _note(problem), form, _sign_on(request, words, after), status=status
-    )
-    if status == 429 and error is not None:
-        answer.headers["Retry-After"] = str(error.context.get("after_s", 30))
+    content = (_note(problem), form, _sign_on(request, words, after))
+    answer = _page(request, words("sign_in.title"), *content, status=status)
+    if error is not None:
+        _say_when(answer, error, otherwise=401 if status == 200 else status)
     cookies.keep(answer, cookies.form, token, max_age_s=FORM_S)
     return answer
 
 
-def password_page(request: Request, problem: str = "") -> Response:
-    """The form for a new password."""
+def password_page(request: Request, problem: str = "", *, error: HubError | None = None) -> Response:
+    """The form for a new password, with what went wrong before."""
     words, visit = words_for(request), visit_of(request)
     assert visit is not None
     form = h(
@@ -109,7 +106,18 @@ def password_page(request: Request, problem: str = "") -> Response:
         action=PASSWORD,
     )
     why = words("password.must") if visit.session.must_change_password and not problem else problem
-    return _page(request, words("password.title"), _note(why), form, status=422 if problem else 200)
+    answer = _page(request, words("password.title"), _note(why), form, status=422 if problem else 200)
+    if error is not None:
+        _say_when(answer, error, otherwise=answer.status_code)
+    return answer
+
+
+def _say_when(answer: Response, error: HubError, *, otherwise: int) -> None:
+    """The status that the error has, and when to come again if that helps."""
+    blocked, away = error.code == "sign_in.blocked", isinstance(error, TransientError)
+    answer.status_code = 429 if blocked else 503 if away else otherwise
+    if blocked or away:
+        answer.headers["Retry-After"] = str(max(1, round(error.context.get("after_s", AGAIN_S))))
 
 
 def _sign_on(request: Request, words: Words, after: str) -> Html | None:

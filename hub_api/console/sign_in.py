@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from canonical_model.errors import AccessError, HubError
+from canonical_model.errors import AccessError, HubError, TransientError
 from hub_api import oidc, sessions
 from hub_api.console.forms import (
     HOME,
@@ -28,6 +28,7 @@ from hub_api.console.forms import (
     words_for,
 )
 from hub_api.console.guard import SIGN_IN
+from hub_api.console.turns import PASSWORDS, SIGN_ONS
 from hub_api.console.view import THEMES
 from hub_api.console.visits import Visit
 from hub_api.console.words import LANGUAGES
@@ -60,10 +61,10 @@ async def sign_in(request: Request) -> Response:
     address = request.client.host if request.client else ""
     code = form.get("code", "").strip() or None
     try:
-        session = await run_in_threadpool(
+        session = await PASSWORDS.run(
             sessions.sign_in, hub, form.get("login", ""), form.get("password", ""), code, address=address
         )
-    except AccessError as error:
+    except (AccessError, TransientError) as error:
         _log.info("sign-in from %s: %s", address, error.code)
         return sign_in_page(request, after, refusal(words_for(request), error), given=form, error=error)
     answer = RedirectResponse(after, 303)
@@ -116,11 +117,11 @@ async def change_password(request: Request) -> Response:
         return password_page(request, words_for(request)("password.differ"))
     address = request.client.host if request.client else ""
     try:
-        session = await run_in_threadpool(
+        session = await PASSWORDS.run(
             sessions.change_password, visit.hub, visit.token, form.get("old", ""), form.get("new", ""), address=address
         )
     except HubError as error:
-        return password_page(request, refusal(words_for(request), error))
+        return password_page(request, refusal(words_for(request), error), error=error)
     answer = RedirectResponse(HOME, 303)
     cookies = kept_cookies(request)
     cookies.keep(answer, cookies.session, session.token)
@@ -135,10 +136,10 @@ async def start_sign_on(request: Request) -> Response:
     if not oidc.is_on(hub.settings):
         return RedirectResponse(SIGN_IN, 303)
     try:
-        started = await run_in_threadpool(oidc.start, hub)
+        started = await SIGN_ONS.run(oidc.start, hub)
     except HubError as error:
         _log.warning("sign-on: %s", error.detail)
-        return sign_in_page(request, after, refusal(words_for(request), error), status=503)
+        return sign_in_page(request, after, refusal(words_for(request), error), error=error, status=503)
     answer = RedirectResponse(started.url, 303)
     cookies.keep(answer, cookies.sign_on, f"{started.binding}.{quote(after, safe='')}", max_age_s=SIGN_ON_S)
     return answer
@@ -152,11 +153,11 @@ async def finish_sign_on(request: Request) -> Response:
     after = safe(unquote(wanted))
     given = {name: value[:MAX_GIVEN] for name, value in request.query_params.items()}
     try:
-        session = await run_in_threadpool(oidc.finish, hub, given, binding)
+        session = await SIGN_ONS.run(oidc.finish, hub, given, binding)
     except HubError as error:
         _log.info("sign-on: %s", error.code)
         status = 401 if isinstance(error, AccessError) else 503
-        answer = sign_in_page(request, after, refusal(words_for(request), error), status=status)
+        answer = sign_in_page(request, after, refusal(words_for(request), error), error=error, status=status)
         cookies.drop(answer, cookies.sign_on)
         return answer
     done = RedirectResponse(after, 303)

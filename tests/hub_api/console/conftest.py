@@ -12,6 +12,7 @@ import uvicorn
 
 from flows.runtime.bootstrap import Hub
 from hub_api import server, sessions
+from hub_api.console.turns import Turns
 from hub_api.people import create_person
 from hub_api.rest.app import create_app
 from tests.hub_api.accounts import shell
@@ -79,6 +80,13 @@ def enter(
     form = {"form_token": token, "login": login, "password": password, **more}
     headers = {"X-Forwarded-For": forwarded} if forwarded else None
     return browser.post("/console/sign-in", data=form, headers=headers)
+
+
+def full_turns() -> Turns:
+    """Turns of which every one is taken, the waiting ones too."""
+    turns = Turns("full", at_once=1, waiting=1)
+    turns._inside = turns.room
+    return turns
 
 
 def token_of(browser: httpx.Client) -> str:

@@ -1,14 +1,18 @@
 """Signing in and out: plain forms that work without a script, and let nobody in who should not be."""
 
+import threading
+
 import pytest
 
+from canonical_model.errors import AccessError
 from flows.runtime.bootstrap import Hub
 from hub_api import sessions
+from hub_api.console import sign_in
 from hub_api.console.cookies import cookies_of
 from hub_api.people import create_person
 from hub_api.sign_in_guard import FREE_PER_LOGIN
 from tests.hub_api.accounts import GIVEN, PASSWORD, make_person, shell, signed_in
-from tests.hub_api.console.conftest import SESSION_COOKIE, Visitor, enter, form_token, token_of
+from tests.hub_api.console.conftest import SESSION_COOKIE, Visitor, enter, form_token, full_turns, token_of
 
 
 def test_who_is_not_signed_in_is_led_to_the_form_and_then_where_they_wanted_to_go(hub: Hub, visitor: Visitor) -> None:
@@ -61,6 +65,39 @@ def test_too_many_failures_lock_the_login_for_a_while(hub: Hub, visitor: Visitor
     assert locked.status_code == 429
     assert int(locked.headers["retry-after"]) > 0
     assert SESSION_COOKIE not in browser.cookies
+
+
+def test_a_crowd_is_asked_to_come_again_at_once_and_nobody_is_charged_for_it(
+    hub: Hub, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_person(hub, "anna", "viewer")
+    browser = visitor()
+    enter(browser, "anna", PASSWORD)
+    with monkeypatch.context() as crowd:
+        crowd.setattr(sign_in, "PASSWORDS", full_turns())
+        refused = enter(visitor(), "anna", "guess")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert "Too many people sign in at this moment" in refused.text
+        proof = {"form_token": sessions.csrf_token(token_of(browser))}
+        unchanged = browser.post("/console/password", data={**proof, "old": PASSWORD, "new": GIVEN, "again": GIVEN})
+        assert (unchanged.status_code, unchanged.headers["retry-after"]) == (503, "5")
+        assert browser.get("/console/runs").status_code == 200
+    assert hub.database.run("SELECT * FROM sign_in_guard WHERE failures > 0") == []
+    assert enter(visitor(), "anna", PASSWORD).status_code == 303
+
+
+def test_a_password_is_looked_at_in_threads_that_nothing_else_needs(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def look(*_: object, **__: object) -> None:
+        seen.append(threading.current_thread().name)
+        raise AccessError("no", code="sign_in.refused")
+
+    monkeypatch.setattr(sessions, "sign_in", look)
+    assert enter(visitor(), "anna", "guess").status_code == 401
+    assert [name.rpartition("_")[0] for name in seen] == ["password"]
 
 
 @pytest.mark.parametrize("token", ["", "another"])

@@ -15,6 +15,7 @@ from hub_api.console import sign_in
 from hub_api.console.guard import Guard
 from tests.hub_api import provider as providers
 from tests.hub_api.accounts import shell
+from tests.hub_api.console.conftest import full_turns
 from tests.hub_api.provider import CLIENT_ID, CLIENT_SECRET, Provider
 
 PUBLIC_URL: Final = "https://hub.example.com"
@@ -100,6 +101,17 @@ def test_a_refusal_and_a_provider_that_is_away_are_said_on_the_form(office: Hub,
     assert refused.status_code == 401
     assert 'role="alert"' in refused.text
     assert visitor.get("/console/oidc/callback?state=made-up&code=x").status_code == 401
+
+
+def test_a_crowd_at_the_provider_is_asked_to_come_again_at_once(office: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = Browser(office)
+    back = at_the_provider(visitor.get("/console/oidc/start").headers["location"])
+    with monkeypatch.context() as crowd:
+        crowd.setattr(sign_in, "SIGN_ONS", full_turns())
+        for address in ("/console/oidc/start", "/console/oidc/callback?state=made-up&code=x"):
+            refused = Browser(office).get(address)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert visitor.get(back).headers["location"] == "/console/"
 
 
 def test_nobody_is_led_elsewhere_after_signing_on(office: Hub) -> None:
