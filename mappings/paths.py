@@ -1,12 +1,13 @@
 """Source paths: where in a record a rule reads."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 import jmespath
+import orjson
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
@@ -25,6 +26,7 @@ _READ_FROM_FIRST_CHILD = frozenset(
 # Keeps nothing of a search, so one serves all threads.
 _INTERPRETER = TreeInterpreter()
 MAX_KEY = 80
+MAX_LEVELS = 50
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -63,11 +65,17 @@ def parse_path(text: str) -> Path:
     words = text.removeprefix("$.")
     try:
         node: Any = jmespath.compile(words).parsed
-        _check_functions(node)
     except (JMESPathError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{text!r} is not a JMESPath ({reason}); quote keys with special characters") from error
+    _check(node)
     return Path(words, base, _plain_keys(node), _top_keys(node), node)
+
+
+def parts(node: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The expressions within an expression; a slice has only numbers."""
+    children: Sequence[Mapping[str, Any]] = node["children"]
+    return () if node["type"] == "slice" else children
 
 
 def member(place: str, key: str | int) -> str:
@@ -96,14 +104,42 @@ def _top_keys(node: Mapping[str, Any]) -> frozenset[str]:
     kind, children = node["type"], node["children"]
     if kind == "field":
         return frozenset({node["value"]})
-    if kind == "expref":
+    if kind in {"expref", "slice"}:
         return frozenset()
     if kind in _READ_FROM_FIRST_CHILD:
         children = [child for child in children if child["type"] not in {"current", "identity"}][:1]
     return frozenset().union(*map(_top_keys, children))
 
 
-def _check_functions(node: Mapping[str, Any]) -> None:
+def _check(node: Mapping[str, Any]) -> None:
+    if _nests_deeper(node, 2 * MAX_LEVELS):
+        raise ValueError(f"is a path with over {MAX_LEVELS} levels; shorten it, or write a converter")
+    try:
+        orjson.dumps(node)
+    except TypeError as error:
+        raise ValueError(f"is a path with a value that nothing stored can have ({error}); remove it") from error
+    _check_functions(node)
+
+
+def _nests_deeper(value: Any, most: int) -> bool:
+    """Whether objects and lists nest over ``most`` deep; an expression within an expression takes two."""
+    here = [value]
+    for _ in range(most):
+        here = [inner for outer in here for inner in _within(outer)]
+    return any(isinstance(each, dict | list) for each in here)
+
+
+def _within(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _check_functions(node: Mapping[str, Any], *, referable: bool = False) -> None:
+    """``referable``: it is asked for as ``&a``, which anywhere else would end up in the result."""
+    if node["type"] == "expref" and not referable:
+        raise ValueError('has a path with "&" where no function asks for one; remove it')
+    signature: Sequence[Mapping[str, Any]] = ()
     if node["type"] == "function_expression":
         known = Functions.FUNCTION_TABLE
         name, given = node["value"], len(node["children"])
@@ -113,5 +149,6 @@ def _check_functions(node: Mapping[str, Any]) -> None:
         variadic = bool(signature) and signature[-1].get("variadic", False)
         if given < len(signature) or (given > len(signature) and not variadic):
             raise ValueError(f"JMESPath function {name!r} takes {len(signature)} arguments, not {given}")
-    for child in node["children"]:
-        _check_functions(child)
+    for place, child in enumerate(parts(node)):
+        asked = place < len(signature) and "expref" in signature[place]["types"]
+        _check_functions(child, referable=asked)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mappings.paths import Base, Path
+from mappings.paths import Base, Path, parts
 from mappings.table import EachRule, FieldRule, Rule, Table, Tree
 
 MAX_GROWTH: Final = 200
@@ -132,8 +132,8 @@ def _heads(node: Node) -> list[Keys]:
 
 
 def _growth(node: Node) -> int:
-    sizes = [_growth(child) for child in node["children"]]
-    if node["type"] in _MULTIPLYING or any(child["type"] == "expref" for child in node["children"]):
+    sizes = [_growth(child) for child in parts(node)]
+    if node["type"] in _MULTIPLYING or any(child["type"] == "expref" for child in parts(node)):
         product = 1
         for size in sizes:
             product = min(product * max(size, 1), MAX_TOTAL_GROWTH + 1)

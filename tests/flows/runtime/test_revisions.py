@@ -46,6 +46,11 @@ def renamed(text: str | None = None) -> str:
     return (text or packaged()).replace('name = "name"', 'name = "extensions.title || name"')
 
 
+def with_path(path: str) -> str:
+    """The table of products, with one field that is read by a path."""
+    return packaged().replace('extensions = "extensions"\n', f"\"extensions.x\" = '''{path}'''\n")
+
+
 def revise(desk: Desk, text: str, place: Place = PRODUCTS, personal: tuple[str, ...] = ()) -> Any:
     with desk.hub.database.unit() as uow:
         row = revisions.revise(uow, place, text, personal, author="user:wang", reason=WHY)
@@ -333,6 +338,35 @@ class TestATableIsData:
         assert problems or "a" in rule
         assert sys.getrecursionlimit() == before
         assert wrong_with(renamed()) == []
+
+    @pytest.mark.parametrize(
+        ("path", "says"),
+        [
+            ("a" + "|a" * 900, "over 50 levels"),
+            ("a" + "==a" * 600, "over 50 levels"),
+            ("!" * 60 + "a", "over 50 levels"),
+            ("`" + "[" * 300 + "]" * 300 + "`", "over 50 levels"),
+            ("&name", '"&" where no function asks for one'),
+            ("[&name]", '"&" where no function asks for one'),
+            ("not_null(&name)", '"&" where no function asks for one'),
+            ("sort_by(units, &[&unit])", '"&" where no function asks for one'),
+            ('`"\\ud800"`', "a value that nothing stored can have"),
+            ('{"\\ud800": name}', "a value that nothing stored can have"),
+            ("`1" + "0" * 30 + "`", "a value that nothing stored can have"),
+        ],
+        ids=lambda text: text[:16],
+    )
+    def test_whose_path_cannot_be_followed_is_refused(self, path: str, says: str) -> None:
+        (problem,) = wrong_with(with_path(path))
+        assert says in problem
+        assert "fields.extensions.x" in problem
+
+    @pytest.mark.parametrize(
+        "path",
+        ["name[0:1]", "[0:1]", "units[::2].unit", "name[?a[0:1]]", "sort_by(units, &unit)[0].unit", "a" + "|a" * 48],
+    )
+    def test_may_cut_and_sort_lists(self, path: str) -> None:
+        assert revisions.unfit(PRODUCTS, revisions.compile_text(PRODUCTS, with_path(path)), ()) == []
 
     def test_that_would_blow_records_up_is_refused(self) -> None:
         doubling = " | ".join(["[@, @]"] * 30)
