@@ -237,7 +237,7 @@ def _keys(client: Any, provider: _Provider) -> KeySet:
 def _login(settings: Settings, claims: Mapping[str, Any]) -> str:
     value = claims.get(settings.oidc_login_claim)
     unverified = settings.oidc_login_claim == "email" and claims.get("email_verified") is not True
-    if not isinstance(value, str) or not value.strip() or unverified:
+    if not isinstance(value, str) or not value.strip() or not value.strip().isprintable() or unverified:
         raise AccessError(
             f"the sign-in provider gives no {settings.oidc_login_claim} that counts; tell an admin", code="oidc.token"
         )

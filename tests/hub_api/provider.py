@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-from joserfc import jwt
+from joserfc import jws
 from joserfc.jwk import RSAKey
 
 CLIENT_ID: Final = "yipan"
@@ -88,7 +88,7 @@ class Provider:
         claims = {name: value for name, value in {**honest, **self.lies}.items() if value is not None}
         if self.algorithm != "RS256":
             return self._forged(claims)
-        return jwt.encode({"alg": "RS256", "kid": self.key.kid}, claims, self.key)
+        return jws.serialize_compact({"alg": "RS256", "kid": self.key.kid}, json.dumps(claims), self.key)
 
     def _forged(self, claims: dict[str, Any]) -> str:
         """``none``: not signed; else signed with what everybody, or the hub itself, knows."""

@@ -116,6 +116,9 @@ def test_the_browser_is_sent_with_a_challenge_and_carries_no_secret(office: Hub)
         {"preferred_username": ""},
         {"preferred_username": 17},
         {"preferred_username": ["li"]},
+        {"preferred_username": "li\x00"},
+        {"preferred_username": "li\ud800"},
+        {"preferred_username": "li\u200b"},
     ],
 )
 def test_a_token_that_does_not_hold_opens_nothing(office: Hub, provider: Provider, lies: dict[str, Any]) -> None:
@@ -303,6 +306,10 @@ class TestRolesToldByTheProvider:
     def test_a_table_that_means_nothing_is_said_at_the_start(self, told: Hub, meaning: str) -> None:
         with pytest.raises(ConfigurationError, match="YIPAN_OIDC_ROLES"):
             oidc.start(set_up(told, oidc_roles={"it": meaning}))
+
+    def test_a_name_that_cannot_be_stored_is_shown_without_what_cannot(self, told: Hub, provider: Provider) -> None:
+        provider.claims |= {"sub": "u-\ud800", "preferred_username": "wu", "name": "李\x00伟\ud800", "groups": ["look"]}
+        assert sign_in(told).name == "李伟"
 
     def test_a_login_that_cannot_be_one_makes_no_account(self, told: Hub, provider: Provider) -> None:
         provider.claims |= {"preferred_username": "李 伟", "groups": ["look"]}
