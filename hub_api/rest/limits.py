@@ -1,6 +1,7 @@
 """What a request body may be: not compressed, not over its limit, not slower than the deadline.
 
-A limit is checked against the declared length first and against the bytes that really come.
+A limit is checked against the declared length first and against the bytes that really come. Records of senders who
+show no key have a small room of their own and little time, so that strangers cannot take what the others need.
 """
 
 import asyncio
@@ -19,6 +20,10 @@ COMMAND_BYTES: Final = 64 * 1024
 BODY_DEADLINE_S: Final = 60.0
 BULK_PATHS: Final = ("/v1/ingest/", "/v1/orders", "/soap/")
 BODIES_AT_ONCE: Final = 16
+STRANGERS_DEADLINE_S: Final = 20.0
+STRANGERS_BODIES_AT_ONCE: Final = 4
+
+_BODY: Final = "yipan.body"
 
 Worded = Callable[[HubError, Scope], Response]
 
@@ -27,7 +32,8 @@ class BodyLimits:
     """ASGI middleware: ``bulk_bytes`` for the paths that take records, COMMAND_BYTES for every other.
 
     All bodies in hand together stay within BODIES_AT_ONCE full ones; beyond that the sender is asked to come again.
-    ``worded`` answers a refusal in the words of a door's own protocol, by the start of its path.
+    Records without a key in the header stay within STRANGERS_BODIES_AT_ONCE and STRANGERS_DEADLINE_S, until whoever
+    takes them says ``let_in``. ``worded`` answers a refusal in the words of a door's own protocol, by the start of its path.
     """
 
     def __init__(
@@ -42,14 +48,19 @@ class BodyLimits:
         self.deadline_s = deadline_s
         self.worded = worded or {}
         self.room = _Room(BODIES_AT_ONCE * bulk_bytes)
+        self.strangers_room = _Room(STRANGERS_BODIES_AT_ONCE * bulk_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        max_bytes = self.bulk_bytes if scope["path"].startswith(BULK_PATHS) else COMMAND_BYTES
-        body = _Body(receive, send, max_bytes, self.deadline_s, self.room)
-        refusal = _refusal_of_headers(Headers(scope=scope), max_bytes)
+        headers = Headers(scope=scope)
+        is_bulk = scope["path"].startswith(BULK_PATHS)
+        max_bytes = self.bulk_bytes if is_bulk else COMMAND_BYTES
+        scope[_BODY] = body = _Body(receive, send, max_bytes, self.deadline_s, self.room)
+        if is_bulk and not shows_key(headers):
+            body.keep_apart(self.strangers_room, STRANGERS_DEADLINE_S)
+        refusal = _refusal_of_headers(headers, max_bytes)
         if refusal is None:
             try:
                 await self.app(scope, body.receive, body.send)
@@ -57,7 +68,7 @@ class BodyLimits:
             except _RefusedError as error:
                 refusal = error.refusal
             finally:
-                self.room.give_back(body.taken_bytes)
+                body.give_back()
         if not body.answering:
             await self._answer(refusal, scope)(scope, receive, send)
 
@@ -66,6 +77,23 @@ class BodyLimits:
             if scope["path"].startswith(path):
                 return word(refusal, scope)
         return answer(refusal)
+
+
+def let_in(scope: Scope) -> None:
+    """Whoever sends the body of this request is known now: the rest of it comes as if a key stood in the header."""
+    body: _Body = scope[_BODY]
+    body.let_in()
+
+
+def drop(scope: Scope) -> None:
+    """Nothing of the body is kept: what is still read of it, so that the sender hears the answer, takes no room."""
+    body: _Body = scope[_BODY]
+    body.drop()
+
+
+def shows_key(headers: Headers) -> bool:
+    """Whether there is an API key in the header, be it good or not."""
+    return headers.get("authorization", "").partition(" ")[0].lower() == "bearer"
 
 
 class _RefusedError(BaseException):
@@ -98,8 +126,34 @@ class _Body:
         self.answering = False
         self.taken_bytes = 0
         self._receive, self._send = receive, send
-        self._max_bytes, self._room = max_bytes, room
+        self._max_bytes = max_bytes
+        self._room = self._large_room = room
         self._deadline: float | None = time.monotonic() + deadline_s
+        self._late_deadline = self._deadline
+
+    def keep_apart(self, room: _Room, deadline_s: float) -> None:
+        """Take from another room, and no longer than that."""
+        self._room = room
+        self._deadline = min(self._late_deadline, time.monotonic() + deadline_s)
+
+    def let_in(self) -> None:
+        """Move what came so far into the large room, where the rest has more time."""
+        if self._room is self._large_room:
+            return
+        self._large_room.take(self.taken_bytes)
+        self.give_back()
+        self._room = self._large_room
+        if self._deadline is not None:
+            self._deadline = self._late_deadline
+
+    def drop(self) -> None:
+        """Take no room any more."""
+        self.give_back()
+        self._room = _Room(self._max_bytes)
+
+    def give_back(self) -> None:
+        """Leave the room as it was before."""
+        self._room.give_back(self.taken_bytes)
 
     async def receive(self) -> Message:
         if self._deadline is None:

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -22,6 +23,7 @@ from flows.runtime.bootstrap import Hub
 from hub_api.auth import Access
 from hub_api.rest import intake
 from hub_api.rest.dependencies import HubOf
+from hub_api.rest.limits import drop, let_in
 from hub_api.rest.problems import RETRY_AFTER_S
 from hub_api.soap import faults
 from hub_api.soap.answers import read_answer, render_answer
@@ -153,22 +155,38 @@ class _Call:
         return await run_sync(render_answer, self.operation, self.version, message_id, document)
 
     async def _receive(self) -> tuple[Access, bytes]:
-        """Who sends, and the body. Whoever is refused is refused by the opening, before the rest is read."""
+        """Who sends, and the body. Of a message that its opening gets refused the rest is read only to be dropped."""
         holder = await run_sync(find_holder, self._hub.database, self._request.headers.get("authorization", ""))
+        stream = self._request.stream()
+        try:
+            return await self._gather(stream, holder)
+        except HubError:
+            drop(self._request.scope)
+            async for _ in stream:
+                pass
+            raise
+
+    async def _gather(self, stream: AsyncIterator[bytes], holder: Access | None) -> tuple[Access, bytes]:
         chunks: list[bytes] = []
         access, size, look_at = None, 0, FIRST_LOOK_BYTES
-        async for chunk in self._request.stream():
+        async for chunk in stream:
             chunks.append(chunk)
             size += len(chunk)
             if access is None and size >= look_at:
-                access = await run_sync(self._find_sender, b"".join(chunks), holder)
+                access = await self._let_in(b"".join(chunks), holder)
                 look_at = min(2 * size, OPENING_BYTES)
         body = b"".join(chunks)
-        access = access or await run_sync(self._find_sender, body, holder)
+        access = access or await self._let_in(body, holder)
         if access is None:
             await run_sync(read_envelope, body, self._content_type)
             raise AccessError("the message has no opening; send what the WSDL describes", code="access")
         return access, body
+
+    async def _let_in(self, start: bytes, holder: Access | None) -> Access | None:
+        access = await run_sync(self._find_sender, start, holder)
+        if access is not None:
+            let_in(self._request.scope)
+        return access
 
     def _find_sender(self, start: bytes, holder: Access | None) -> Access | None:
         """Who sends the message that begins so; None while that cannot be said."""

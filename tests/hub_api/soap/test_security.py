@@ -1,13 +1,15 @@
 """Who may push: keys and accounts; a digest is good once and for five minutes; everything else is refused alike."""
 
+import asyncio
 import base64
 import hashlib
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 import httpx
@@ -16,6 +18,7 @@ import pytest
 from canonical_model.errors import AccessError, ConflictError, NotFoundError, RejectedError
 from flows.runtime.bootstrap import Hub
 from hub_api.auth import Access, create_key
+from hub_api.rest.app import create_app
 from hub_api.soap.accounts import create_account, list_accounts, revoke_account, use_nonce
 from hub_api.soap.door import PARSED_AT_ONCE
 from hub_api.soap.envelope import Envelope, read_envelope
@@ -111,6 +114,52 @@ def test_what_a_stranger_sends_is_never_built(
         response = client().post("/soap/v1", content=sent, headers={"Content-Type": "text/xml"})
         assert code_of(response) == "access"
     assert built == []
+
+
+@pytest.mark.parametrize("path", ["/soap/v1", "/v1/ingest/hub/products", "/v1/orders"])
+def test_an_unknown_key_is_refused_before_the_body_is_read(hub: Hub, path: str) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise AssertionError("the body was read")
+
+    async def send() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(hub)), base_url="http://hub") as caller:
+            return await caller.post(path, content=body(), headers={"Authorization": "Bearer yk_1_2"})
+
+    assert asyncio.run(send()).status_code == (500 if path == "/soap/v1" else 401)
+
+
+def test_strangers_who_stop_half_way_stop_nobody_else(hub: Hub) -> None:
+    key = create_key(hub.database, owner=OWNER, brand=BRAND, name="k", scopes=["ingest:hub"])
+    whole = envelope(operation("PushProducts", product()))
+    half = envelope("<a/>" * 480_000)[:1_900_000]
+    crowd, waiting = 20, 0
+
+    async def answered() -> tuple[httpx.Response, set[str | None]]:
+        go_on = asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            nonlocal waiting
+            for at in range(0, len(half), 64 * 1024):
+                yield half[at : at + 64 * 1024]
+            waiting += 1
+            await go_on.wait()
+
+        application = create_app(hub)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://hub") as caller:
+            posted = partial(caller.post, "/soap/v1")
+            xml = {"Content-Type": "text/xml"}
+            strangers = [asyncio.create_task(posted(content=body(), headers=xml)) for _ in range(crowd)]
+            while waiting + sum(each.done() for each in strangers) < crowd:
+                await asyncio.sleep(0.01)
+            mine = xml | {"Authorization": f"Bearer {key}"}
+            answer = await posted(content=whole + b" " * 1_900_000, headers=mine)
+            go_on.set()
+            return answer, {code_of(each) for each in await asyncio.gather(*strangers)}
+
+    answer, refusals = asyncio.run(answered())
+    assert answer.status_code == 200, answer.text
+    assert refusals == {"access"}
 
 
 def test_few_messages_are_built_at_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
