@@ -1,15 +1,29 @@
 """Masks: enough to recognise a value one knows, not enough to learn one."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import count
 from typing import Any, Final
 
 from canonical_model.member import plain_mobile
+from flows.ingest.telling import TELLING, mobiles_in, texts_of
 
 MASK: Final = "•"
 HIDDEN: Final = MASK * 3
 SHORT: Final = 4
 LONG: Final = 11
-TELLING: Final = 8
+_TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+}
+
+
+class Masked(str):
+    """A text whose middle is hidden already."""
+
+    __slots__ = ()
 
 
 def mask(value: Any) -> Any:
@@ -31,47 +45,72 @@ def mask_fields(record: Any, paths: Iterable[str]) -> Any:
     A path that cannot be followed literally masks the whole value it starts from: too much rather than too little.
     A text elsewhere in the record that repeats such a value (a card number made of the mobile number) is hidden too.
     """
-    masked, told = record, list[str]()
+    masked, told = record, set[str]()
     for path in paths:
         keys = path.replace("[*]", "[]").split(".")
         masked = _mask_at(masked, keys)
-        told += [plain for value in _values_at(record, keys) if len(plain := plain_mobile(str(value))) >= TELLING]
-    return _without(masked, told) if told else masked
+        for text in _values_at(record, keys):
+            told |= {text, *mobiles_in(text)} if len(text) >= TELLING else set()
+    return _without(masked, {plain_mobile(text) for text in told}) if told else masked
 
 
 def hide_undeclared(value: Any, schema: Mapping[str, Any]) -> Any:
     """A copy of ``value`` in which everything that the JSON Schema does not declare, or declares otherwise, is hidden.
 
-    A record that broke its contract may carry a name or number anywhere.
+    A record that broke its contract may carry a name or number anywhere, in the name of a field too: a field that is
+    not declared is called by a number (•••1, •••2), in its place. What ``mask_fields`` masked stays as it is.
     """
     return _hide(value, schema, schema.get("$defs", {}))
 
 
 def _hide(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:
-    if reference := schema.get("$ref"):
-        schema = definitions.get(reference.rpartition("/")[2], {})
-    options = schema.get("anyOf") or schema.get("oneOf")
-    if options:
-        kind = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else None
-        schema = next((option for option in options if kind is None or _is_a(option, kind)), {})
-        return _hide(value, schema, definitions)
+    fitting = next((each for each in _forms(schema, definitions) if _fits(value, each)), None)
     match value:
-        case dict():
-            declared = schema.get("properties", {})
-            return {
-                key: _hide(inner, declared[key], definitions) if key in declared else HIDDEN
-                for key, inner in value.items()
-            }
-        case list():
-            return [_hide(inner, schema.get("items", {}), definitions) for inner in value]
-        case str() if _is_a(schema, "object") or _is_a(schema, "array"):
+        case None | bool():
+            return value
+        case _ if fitting is None:
             return HIDDEN
+        case dict():
+            return _hide_fields(value, fitting.get("properties", {}), definitions)
+        case list():
+            return [_hide(inner, fitting.get("items", {}), definitions) for inner in value]
     return value
 
 
-def _is_a(schema: Mapping[str, Any], kind: str) -> bool:
-    types = schema.get("type", ())
-    return kind in ((types,) if isinstance(types, str) else types) or (kind == "object" and "$ref" in schema)
+def _hide_fields(
+    value: Mapping[Any, Any], declared: Mapping[str, Any], definitions: Mapping[str, Any]
+) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    undeclared = count(1)
+    for key, inner in value.items():
+        if key in declared:
+            shown[key] = _hide(inner, declared[key], definitions)
+        else:
+            shown[f"{HIDDEN}{next(undeclared)}"] = HIDDEN
+    return shown
+
+
+def _forms(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The schema itself, or each of the alternatives it leaves."""
+    if reference := schema.get("$ref"):
+        yield from _forms(definitions.get(reference.rpartition("/")[2], {}), definitions)
+        return
+    options = schema.get("anyOf") or schema.get("oneOf")
+    if not options:
+        yield schema
+    for option in options or ():
+        yield from _forms(option, definitions)
+
+
+def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether the value is of a declared type; a masked one is, unless objects or lists are expected."""
+    declared = schema.get("type", ())
+    types = (declared,) if isinstance(declared, str) else tuple(declared)
+    if isinstance(value, Masked):
+        return not types or any(name not in ("object", "array", "null") for name in types)
+    if "enum" in schema:
+        return value in schema["enum"]
+    return not types or any(isinstance(value, _TYPES[name]) for name in types if name in _TYPES)
 
 
 def _mask_at(value: Any, keys: list[str]) -> Any:
@@ -85,17 +124,18 @@ def _mask_at(value: Any, keys: list[str]) -> Any:
     return value if name.replace("_", "").isalnum() else mask(value)
 
 
-def _values_at(value: Any, keys: list[str]) -> Iterator[str | int]:
-    if isinstance(value, list):
+def _values_at(value: Any, keys: list[str]) -> Iterator[str]:
+    """What stands at the path as texts, or whatever stands where it cannot be followed."""
+    if isinstance(value, list) and keys:
         for inner in value:
             yield from _values_at(inner, keys)
     elif keys and isinstance(value, dict):
         yield from _values_at(value.get(keys[0].removesuffix("[]").strip('"')), keys[1:])
-    elif isinstance(value, str | int):
-        yield value
+    else:
+        yield from texts_of(value)
 
 
-def _without(value: Any, told: list[str]) -> Any:
+def _without(value: Any, told: Collection[str]) -> Any:
     match value:
         case dict():
             return {key: _without(inner, told) for key, inner in value.items()}
@@ -107,9 +147,9 @@ def _without(value: Any, told: list[str]) -> Any:
     return value
 
 
-def _mask_text(text: str) -> str:
+def _mask_text(text: str) -> Masked:
     if len(text) <= SHORT:
         shown = min(1, len(text) // 2)
-        return text[:shown] + MASK * (len(text) - shown)
+        return Masked(text[:shown] + MASK * (len(text) - shown))
     first, last = (3, 4) if len(text) >= LONG else (1, 1)
-    return text[:first] + MASK * (len(text) - first - last) + text[-last:]
+    return Masked(text[:first] + MASK * (len(text) - first - last) + text[-last:])

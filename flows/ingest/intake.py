@@ -1,6 +1,7 @@
 """One stream, compiled: its contract, its mapping and its canonical check, from raw records to canonical values."""
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -11,26 +12,29 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from canonical_model.errors import Issue
-from canonical_model.member import is_mobile, plain_mobile
+from canonical_model.member import is_mobile
 from canonical_model.ports import Connector, EntityName, StreamSpec
 from canonical_model.ports import Contract as Policy
 from flows.ingest.batch import Batch, Outcome, Refusal
-from flows.ingest.canonical import Check, Value, checker
+from flows.ingest.canonical import ENTITIES, Check, Value, checker
+from flows.ingest.telling import tells
 from flows.runtime import revisions
 from flows.runtime.revisions import Place
 from mappings.contract import UNKNOWN_FIELD, Contract, apply_policy, load_contract
 from mappings.engine import MapContext, Mapping, Quarantined, load_mapping
 
 MAX_SOURCE_ID: Final = 200
-TELLING: Final = 8
+MAX_INDEX: Final = 5
 HIDDEN: Final = "the value is personal and not shown here; correct it at the source"
+UNNAMED: Final = "•••"
+_PART: Final = re.compile(r"[^.\[\]]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
     """How records of one stream become canonical. ``key`` is the compiled path to the record's own name.
 
-    ``personal``: the compiled paths of its personal fields.
+    ``personal``: the compiled paths of its personal fields. ``words``: every name that a field of it may have.
     """
 
     connector: Connector
@@ -40,19 +44,19 @@ class Intake:
     check: Check
     key: Any
     personal: tuple[Any, ...] = ()
+    words: frozenset[str] = frozenset()
 
     def source_id(self, record: Any) -> str | None:
         """The record's own name at the source, if it can be read and says nothing personal."""
         try:
             found = self.key.search(record)
-            personal = [path.search(record) for path in self.personal]
+            if not isinstance(found, str | int) or isinstance(found, bool):
+                return None
+            name = str(found).replace("\x00", "")[:MAX_SOURCE_ID]
+            is_number = self.spec.entity is EntityName.MEMBER and is_mobile(name)
+            return None if not name or is_number or tells(name, record, self.personal) else name
         except jmespath.exceptions.JMESPathError:
             return None
-        if not isinstance(found, str | int) or isinstance(found, bool):
-            return None
-        name = str(found).replace("\x00", "")[:MAX_SOURCE_ID]
-        is_number = self.spec.entity is EntityName.MEMBER and is_mobile(name)
-        return None if not name or is_number or _tells(name, personal) else name
 
 
 def open_intake(connector: Connector, stream: StreamSpec, mapping: Mapping | None = None) -> Intake:
@@ -60,12 +64,12 @@ def open_intake(connector: Connector, stream: StreamSpec, mapping: Mapping | Non
 
     ConfigurationError when its schema or mapping table is wrong.
     """
-    contract, check = _compile(
+    contract, check, words = _compile(
         connector.config.connector, stream.name, orjson.dumps(connector.schemas[stream.name]), stream
     )
     mapping = mapping or load_mapping(connector.config.connector, stream.mapping)
     personal = tuple(jmespath.compile(path) for path in stream.personal)
-    return Intake(connector, stream, contract, mapping, check, jmespath.compile(stream.key), personal)
+    return Intake(connector, stream, contract, mapping, check, jmespath.compile(stream.key), personal, words)
 
 
 def mapping_in_force(connection: Connection[DictRow], connector: Connector, stream: StreamSpec) -> Mapping:
@@ -74,8 +78,23 @@ def mapping_in_force(connection: Connection[DictRow], connector: Connector, stre
 
 
 @lru_cache(maxsize=256)
-def _compile(connector: str, stream: str, schema: bytes, spec: StreamSpec) -> tuple[Contract, Check]:
-    return load_contract(apply_policy(orjson.loads(schema), spec.contract)), checker(spec.entity)
+def _compile(connector: str, stream: str, schema: bytes, spec: StreamSpec) -> tuple[Contract, Check, frozenset[str]]:
+    declared = orjson.loads(schema)
+    check = checker(spec.entity)
+    words = frozenset({*_names(declared), *_names(ENTITIES[spec.entity].model_json_schema())})
+    return load_contract(apply_policy(declared, spec.contract)), check, words
+
+
+def _names(schema: Any) -> Iterator[str]:
+    """The names of all fields that a JSON Schema declares, at any depth."""
+    if isinstance(schema, dict):
+        properties = schema.get("properties")
+        yield from properties if isinstance(properties, dict) else ()
+        for child in schema.values():
+            yield from _names(child)
+    elif isinstance(schema, list):
+        for child in schema:
+            yield from _names(child)
 
 
 def judge(intake: Intake, batch: Batch) -> tuple[dict[int, Value], Outcome]:
@@ -84,7 +103,7 @@ def judge(intake: Intake, batch: Batch) -> tuple[dict[int, Value], Outcome]:
     good = _keep_contract(intake, batch, outcome)
     mapped = _map(intake, batch, good, outcome)
     checked = dict(zip(mapped, intake.check(list(mapped.values())), strict=True))
-    refused = {index: Refusal(value) for index, value in checked.items() if type(value) is tuple}
+    refused = {index: Refusal(_named(intake, value)) for index, value in checked.items() if type(value) is tuple}
     outcome.refused |= refused
     if intake.spec.personal:
         outcome.refused = {index: _masked(refusal, intake.spec) for index, refusal in outcome.refused.items()}
@@ -96,7 +115,7 @@ def _keep_contract(intake: Intake, batch: Batch, outcome: Outcome) -> Sequence[i
     found = intake.contract.check_many(batch.records)
     if not any(found):
         return range(len(found))
-    outcome.refused |= {index: Refusal(issues) for index, issues in enumerate(found) if issues}
+    outcome.refused |= {index: Refusal(_named(intake, issues)) for index, issues in enumerate(found) if issues}
     good = [index for index, issues in enumerate(found) if not issues]
     if intake.spec.contract is not Policy.FREEZE or not any(
         i.code == UNKNOWN_FIELD for issues in found for i in issues
@@ -153,13 +172,26 @@ def _masked(refusal: Refusal, spec: StreamSpec) -> Refusal:
     return Refusal(tuple(masked(issue) for issue in refusal.issues), refusal.missing)
 
 
+def _named(intake: Intake, issues: Sequence[Issue]) -> tuple[Issue, ...]:
+    """The issues of a contract; where people are concerned, a field that nobody declared is not called by its name."""
+    if not intake.spec.personal:
+        return tuple(issues)
+    named = (Issue(_declared(issue.field, intake.words), issue.code, issue.detail) for issue in issues)
+    return tuple(dict.fromkeys(named))
+
+
+def _declared(field: str, words: Collection[str]) -> str:
+    """The field up to its first part that is neither a declared name nor the place in a list of one."""
+    numbered = True
+    for part in _PART.finditer(field):
+        name = part[0]
+        is_place = name.isdecimal() and len(name) <= MAX_INDEX and not numbered
+        if not is_place and name.strip('"') not in words:
+            return field[: part.start()] + UNNAMED
+        numbered = is_place
+    return field
+
+
 def _touches(field: str, personal: Sequence[str]) -> bool:
     """Whether the field is a personal one, lies within one, or holds one."""
     return bool(field) and any(f"{path}.".startswith(f"{field}.") or field.startswith(f"{path}.") for path in personal)
-
-
-def _tells(name: str, personal: Sequence[Any]) -> bool:
-    """Whether the name repeats one of the personal values, or holds one that is too long to be there by chance."""
-    plain = plain_mobile(name)
-    held = [plain_mobile(str(value)) for value in personal if isinstance(value, str | int)]
-    return any(value == plain or (len(value) >= TELLING and value in plain) for value in held if value)

@@ -1,10 +1,12 @@
 """An edited record that a person saw masked: what they left masked is what it was."""
 
-from typing import Any
+from typing import Any, Final
 
 from canonical_model.errors import Issue, RecordError
 from hub_api.masking import MASK
 from mappings.paths import member
+
+UNKNOWN: Final = "a field's name is still a mask; write the whole name, or leave the field out"
 
 
 def unmask_untouched(edited: Any, shown: Any, original: Any) -> Any:
@@ -22,8 +24,12 @@ def unmask_untouched(edited: Any, shown: Any, original: Any) -> Any:
 def _restore(edited: Any, shown: Any, original: Any, place: str, issues: list[Issue]) -> Any:
     match edited:
         case dict():
+            names = _names(shown, original)
+            issues += [Issue(place, "record.masked", UNKNOWN) for key in edited if MASK in key and key not in names]
             return {
-                key: _restore(value, _at(shown, key), _at(original, key), member(place, str(key)), issues)
+                names.get(key, key): _restore(
+                    value, _at(shown, key), _at(original, names.get(key)), member(place, str(key)), issues
+                )
                 for key, value in edited.items()
             }
         case list() if isinstance(shown, list) and len(shown) == len(edited):
@@ -37,6 +43,13 @@ def _restore(edited: Any, shown: Any, original: Any, place: str, issues: list[Is
         case str() if MASK in edited and edited != original:
             issues.append(Issue(place, "record.masked", "is still a mask; write the whole value, or leave it as shown"))
     return edited
+
+
+def _names(shown: Any, original: Any) -> dict[Any, Any]:
+    """What each field that is shown is called; fields are shown in the order they came."""
+    if isinstance(shown, dict) and isinstance(original, dict) and len(shown) == len(original):
+        return dict(zip(shown, original, strict=True))
+    return {}
 
 
 def _at(value: Any, key: Any) -> Any:

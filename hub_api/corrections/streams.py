@@ -11,7 +11,7 @@ from canonical_model.ports import Connector, StreamSpec
 from flows.runtime.bootstrap import Hub
 from flows.runtime.revisions import Place
 from hub_api.auth import Access
-from hub_api.masking import HIDDEN, hide_undeclared, mask_fields
+from hub_api.masking import hide_undeclared, mask_fields
 from mappings import reach
 from mappings.engine import Mapping as Table
 
@@ -50,9 +50,11 @@ class Stream:
         if value is None or not self.spec.personal:
             return None if value is None else dict(value)
         shown: dict[str, Any] = mask_fields(value, reach.personal_targets(table.table, self.spec.personal))
-        known = self._schema.get("properties", {}).keys() - reach.unread(table.table, self.spec.personal)
         if kept := shown.get("extensions"):
-            shown = {**shown, "extensions": {name: v if name in known else HIDDEN for name, v in kept.items()}}
+            unread = reach.unread(table.table, self.spec.personal)
+            known = {name: each for name, each in self._schema.get("properties", {}).items() if name not in unread}
+            declared = {**self._schema, "type": "object", "properties": known}
+            shown = {**shown, "extensions": hide_undeclared(kept, declared)}
         return shown
 
     @property

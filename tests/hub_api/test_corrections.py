@@ -130,6 +130,31 @@ class TestARecord:
             corrections.correct(hub, ME, row, json.dumps(edited).encode())
         assert [(issue.field, issue.code) for issue in refused.value.issues] == [("receiver.name", "record.masked")]
 
+    def test_of_a_person_shows_nothing_in_the_wrong_place_and_gives_it_back_untouched(
+        self, hub: Hub, client: Client
+    ) -> None:
+        http = client("*", "channel:shop")
+        extra: dict[str, Any] = {"联系人王五13711113333": "x", "receiver": ["王五 13711110000"]}
+        line = {"quantity": "13711112222", "sku": ["王五"]}
+        message = http.post("/v1/orders?wait=true", json=order("X13711110000", line=line, **extra)).json()["message_id"]
+        row = row_id(hub)
+        viewer = client("ops:read")
+        addresses = (f"/v1/quarantine/{row}", f"/v1/messages/{message}", f"/v1/messages/{message}/raw")
+        seen = "".join(viewer.get(address).text for address in addresses)
+        stored = str(hub.database.run("SELECT * FROM quarantine, span"))
+        for number in ("13711110000", "13711112222", "13711113333", "王五"):
+            assert number not in seen + stored
+        shown = json.loads(corrections.read_editable(hub, ME, row)["edited"])
+        shown["lines"][0] |= {"quantity": 2, "sku": "TEE-RED-M"}
+        shown["receiver"] = order()["receiver"]
+        shown["order_no"] = "M1"
+        refused = corrections.preview(hub, ME, row, json.dumps(shown).encode())
+        assert [(issue["field"], issue["code"]) for issue in refused.issues] == [("•••", "contract.unknown_field")]
+        with pytest.raises(RecordError, match="mask"):
+            corrections.preview(hub, ME, row, json.dumps(shown | {"•••9": 1}).encode())
+        del shown["•••1"]
+        assert corrections.preview(hub, ME, row, json.dumps(shown).encode()).issues[0]["code"] == "sku.unknown"
+
     def test_that_was_corrected_is_replayed_as_corrected(self, hub: Hub, client: Client) -> None:
         message = push(client, product("A", base_unit="parsec"), product("B"))["message_id"]
         corrections.correct(hub, ME, row_id(hub), json.dumps(product("A", name="Right")).encode())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_api.masking import MASK, mask, mask_fields
+from hub_api.masking import MASK, hide_undeclared, mask, mask_fields
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,52 @@ def test_a_personal_value_that_is_repeated_elsewhere_is_hidden_there_too(card: A
     shown = mask_fields(record, ["mobile", "name"])
     assert "0013" not in str(shown)
     assert (shown["shop"], shown["remark"]) == ("S001", "陈一 was here")
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "code": {"type": "string"},
+        "level": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "mobile": {"type": ["string", "null"]},
+        "lines": {"type": "array", "items": {"$ref": "#/$defs/line"}},
+        "receiver": {"anyOf": [{"$ref": "#/$defs/receiver"}, {"type": "null"}]},
+        "extensions": {"type": "object"},
+    },
+    "$defs": {
+        "line": {"type": "object", "properties": {"quantity": {"type": "integer"}, "kind": {"enum": ["a", 1]}}},
+        "receiver": {"type": "object", "properties": {"name": {"type": "string"}}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"code": ["王五 13711112222 文一西路9号"]}, {"code": "•••"}),
+        ({"code": 13711112222}, {"code": "•••"}),
+        ({"level": {"王五 13711112222": "x"}}, {"level": "•••"}),
+        ({"联系人王五13711113333": 1, "code": "c", "x": {}}, {"•••1": "•••", "code": "c", "•••2": "•••"}),
+        ({"extensions": {"身份证330106199005201234": "x"}}, {"extensions": {"•••1": "•••"}}),
+        ({"lines": [{"quantity": "13711112222", "kind": "王五"}]}, {"lines": [{"quantity": "•••", "kind": "•••"}]}),
+        (
+            {"lines": [{"quantity": 2, "kind": "a"}], "level": None},
+            {"lines": [{"quantity": 2, "kind": "a"}], "level": None},
+        ),
+        ({"lines": "王五", "receiver": ["王五"], "code": "c"}, {"lines": "•••", "receiver": "•••", "code": "c"}),
+        (["王五"], "•••"),
+    ],
+)
+def test_what_is_of_another_shape_than_declared_is_hidden(value: Any, shown: Any) -> None:
+    assert hide_undeclared(value, SCHEMA) == shown
+
+
+def test_what_is_masked_already_stays_recognisable_where_text_or_numbers_are_declared() -> None:
+    record = {"mobile": 13711112222, "receiver": {"name": "陈小一"}, "code": "王五•13711112222", "lines": ["x"]}
+    shown = hide_undeclared(mask_fields(record, ["mobile", "receiver.name", "lines"]), SCHEMA)
+    assert shown == {"mobile": "137••••2222", "receiver": {"name": "陈••"}, "code": "•••", "lines": ["•••"]}
+
+
+def test_a_number_in_a_personal_field_that_cannot_be_read_is_hidden_elsewhere_too() -> None:
+    record = {"receiver": ["陈小一 137 1111 0000"], "order_no": "X13711110000", "sku": "TEE"}
+    assert mask_fields(record, ["receiver.name"])["order_no"] == "•••"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flows.ingest.intake import open_intake
 from flows.ingest.members import erase_member
 from flows.runtime import quarantine
 from flows.runtime.quarantine import Selection
@@ -218,3 +219,32 @@ def test_whatever_a_record_holds_it_is_accounted_for_and_says_nothing_personal(
     assert message["accepted"] + message["quarantined"] + message["ignored"] == 2
     said = str([result["issues"] for result in results] + [result["source_id"] for result in results])
     assert MOBILE not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "shown"),
+    [
+        ("X13800138000", {"mobile": [MOBILE]}, None),
+        ("20260301-138-0013-8000", {"mobile": {"x": MOBILE}}, None),
+        ("X13800138000", {"mobile": None, "code": f"call {MOBILE}!"}, None),
+        ("X13800138000", {"mobile": None, "extensions": {"tel": "+86 138 0013 8000"}}, None),
+        ("X13800138000", {"mobile": None, f"tel {MOBILE}": 1}, None),
+        ("26138001380001", {"extensions": {"of": "R26138001380001"}, "mobile": "13900139000"}, "26138001380001"),
+        ("m-1", {"mobile": [MOBILE]}, "m-1"),
+    ],
+)
+def test_a_name_that_holds_a_number_of_the_record_is_not_kept(
+    desk: Desk, name: str, changes: dict[str, Any], shown: str | None
+) -> None:
+    connector = desk.hub.estate.connector("shop")
+    intake = open_intake(connector, desk.hub.estate.stream("shop", "members"))
+    assert intake.source_id(member(id=name, **changes)) == shown
+
+
+def test_the_name_of_a_field_that_nobody_declared_is_kept_nowhere(desk: Desk) -> None:
+    (result,) = desk.push("members", member(**{f"联系人{MOBILE}": 1, "b.1380013.8000": 2}, level={"x": MOBILE}))
+    assert {(issue["field"], issue["code"]) for issue in result["issues"]} == {
+        ("•••", "contract.unknown_field"),
+        ("level", "contract.any_of"),
+    }
+    assert lying_open(desk, MOBILE, "联系人", "1380013") == []
