@@ -1,12 +1,13 @@
 """Putting things right: a quarantined record, the mapping of a stream; and seeing personal values for a reason."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from canonical_model.errors import RejectedError
+from canonical_model.errors import Issue, RecordError, RejectedError
 from flows.runtime.quarantine import Selection
 from flows.runtime.revisions import MAX_REASON, MAX_TEXT
 from hub_api import corrections, unmasking
@@ -17,6 +18,7 @@ from hub_api.rest.desk_shapes import Corrected
 from hub_api.rest.document import refuses
 from hub_api.rest.quarantine import RowIds
 from hub_api.rest.runs import RowId
+from mappings.paths import member
 
 router = APIRouter(prefix="/v1", tags=["corrections"])
 
@@ -39,10 +41,36 @@ class Correction(_Order):
     document: str | None = None
 
     def raw(self) -> bytes | None:
-        """The bytes to keep; None when neither is given."""
+        """The bytes to keep; None when neither is given. RecordError names every value that no record can have."""
         if self.document is not None:
             return self.document.encode("utf-8", "replace")
-        return None if self.record is None else orjson.dumps(self.record)
+        if self.record is None:
+            return None
+        if issues := tuple(_unstorable(self.record)):
+            raise RecordError(issues)
+        try:
+            return orjson.dumps(self.record)
+        except TypeError as error:
+            raise RecordError([Issue("", "value.unstorable", "nests too deep; flatten it")]) from error
+
+
+def _unstorable(record: Any) -> Iterator[Issue]:
+    """Every place in ``record`` with half a surrogate pair or a number beyond 64 bits."""
+    detail = "has a character or size that nothing stored can have; remove it"
+    waiting: list[tuple[str, Any]] = [("", record)]
+    while waiting:
+        place, value = waiting.pop()
+        match value:
+            case dict():
+                waiting += [(member(place, key), inner) for key, inner in reversed(value.items())]
+                value = dict.fromkeys(value)
+            case list():
+                waiting += [(member(place, index), inner) for index, inner in reversed([*enumerate(value)])]
+                continue
+        try:
+            orjson.dumps(value)
+        except TypeError:
+            yield Issue(place.encode("utf-8", "replace").decode(), "value.unstorable", detail)
 
 
 class PreviewOrder(Correction):

@@ -90,6 +90,32 @@ def test_a_record_is_previewed_and_corrected(hub: Hub, desk: httpx.Client) -> No
     assert desk.post(f"/v1/quarantine/{row['id']}/correct", json=good).status_code == 409
 
 
+@pytest.mark.parametrize(
+    ("record", "field"),
+    [
+        ("1" + "0" * 30, ""),
+        (r'{"name": "\ud800"}', "name"),
+        (r'{"name": {"\ud800": 1}}', "name"),
+        (r'{"\ud800": "\ud800"}', '"?"'),
+        ('{"units": [{"unit": "CS"}, {"numerator": 1' + "0" * 30 + "}]}", "units[1].numerator"),
+        ('{"name": ' + "[" * 300 + "]" * 300 + "}", None),
+    ],
+    ids=lambda record: str(record)[:20],
+)
+def test_a_record_that_nothing_can_store_is_refused_by_field(
+    hub: Hub, desk: httpx.Client, record: str, field: str | None
+) -> None:
+    desk.post(PRODUCTS, json=[product(base_unit="parsec")])
+    (row,) = hub.database.run("SELECT id FROM quarantine")
+    for way in ("preview", "correct"):
+        body, headers = f'{{"record": {record}}}', {"Content-Type": "application/json"}
+        answer = desk.post(f"/v1/quarantine/{row['id']}/{way}", content=body, headers=headers)
+        assert answer.status_code == 422
+        errors = answer.json()["errors"]
+        assert field is None or [each["code"] for each in errors] == ["value.unstorable"] * len(errors)
+        assert field is None or field in [each["field"] for each in errors]
+
+
 def test_a_mapping_is_tried_put_in_force_and_taken_back(hub: Hub, desk: httpx.Client) -> None:
     desk.post(PRODUCTS, json=[product("A", base_unit="cubit")])
     trial = desk.post(f"{MAPPING}/try", json={"text": TABLE}).json()
