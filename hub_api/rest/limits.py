@@ -33,7 +33,8 @@ class BodyLimits:
 
     All bodies in hand together stay within BODIES_AT_ONCE full ones; beyond that the sender is asked to come again.
     Records without a key in the header stay within STRANGERS_BODIES_AT_ONCE and STRANGERS_DEADLINE_S, until whoever
-    takes them says ``let_in``. ``worded`` answers a refusal in the words of a door's own protocol, by the start of its path.
+    takes them says ``let_in``. ``worded`` answers a refusal in the words of a door's own protocol, by the start of
+    its path.
     """
 
     def __init__(

@@ -113,18 +113,19 @@ class TestStrangers:
     @staticmethod
     async def beside(crowd: int, path: str, *requests: tuple[str, dict[str, str]]) -> tuple[list[int], set[int]]:
         """How ``requests`` are answered while a crowd has sent two thirds of its bodies, and how the crowd is."""
-        application, go_on, waiting = app(bulk_bytes=1_000), asyncio.Event(), 0
+        application, go_on, settled = app(bulk_bytes=1_000), asyncio.Event(), asyncio.Semaphore(0)
 
         async def in_two() -> AsyncIterator[bytes]:
-            nonlocal waiting
             yield b"x" * 600
-            waiting += 1
+            settled.release()
             await go_on.wait()
             yield b"x" * 300
 
         senders = [asyncio.create_task(post(application, path, content=in_two())) for _ in range(crowd)]
-        while waiting + sum(sender.done() for sender in senders) < crowd:
-            await asyncio.sleep(0)
+        for sender in senders:
+            sender.add_done_callback(lambda _: settled.release())
+        for _ in senders:
+            await settled.acquire()
         answers = [await post(application, to, content=b"x" * 1_000, headers=headers) for to, headers in requests]
         go_on.set()
         return [answer.status_code for answer in answers], {each.status_code for each in await asyncio.gather(*senders)}

@@ -133,25 +133,25 @@ def test_strangers_who_stop_half_way_stop_nobody_else(hub: Hub) -> None:
     key = create_key(hub.database, owner=OWNER, brand=BRAND, name="k", scopes=["ingest:hub"])
     whole = envelope(operation("PushProducts", product()))
     half = envelope("<a/>" * 480_000)[:1_900_000]
-    crowd, waiting = 20, 0
 
     async def answered() -> tuple[httpx.Response, set[str | None]]:
-        go_on = asyncio.Event()
+        go_on, settled = asyncio.Event(), asyncio.Semaphore(0)
 
         async def body() -> AsyncIterator[bytes]:
-            nonlocal waiting
             for at in range(0, len(half), 64 * 1024):
                 yield half[at : at + 64 * 1024]
-            waiting += 1
+            settled.release()
             await go_on.wait()
 
         application = create_app(hub)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://hub") as caller:
             posted = partial(caller.post, "/soap/v1")
             xml = {"Content-Type": "text/xml"}
-            strangers = [asyncio.create_task(posted(content=body(), headers=xml)) for _ in range(crowd)]
-            while waiting + sum(each.done() for each in strangers) < crowd:
-                await asyncio.sleep(0.01)
+            strangers = [asyncio.create_task(posted(content=body(), headers=xml)) for _ in range(20)]
+            for stranger in strangers:
+                stranger.add_done_callback(lambda _: settled.release())
+            for _ in strangers:
+                await settled.acquire()
             mine = xml | {"Authorization": f"Bearer {key}"}
             answer = await posted(content=whole + b" " * 1_900_000, headers=mine)
             go_on.set()
