@@ -65,7 +65,7 @@ def receive(uow: UnitOfWork, incoming: Incoming) -> Received:
     spec = estate.stream(incoming.system, incoming.stream)
     connector = estate.connector(incoming.system)
     _check_size(incoming, connector.manifest)
-    fingerprint = sha256(incoming.body).hexdigest()
+    fingerprint = _fingerprint(uow.services.vault, incoming.body, spec)
     document = _document(incoming, connector.manifest, spec) if _is_read_at_the_door(incoming, spec) else None
     key = _idempotency_key(incoming, spec, document, fingerprint)
     message_id = _insert(uow, incoming, connector, spec, key, fingerprint)
@@ -91,6 +91,12 @@ def receive(uow: UnitOfWork, incoming: Incoming) -> Received:
 def read_body(row: dict[str, Any]) -> bytes:
     """The raw body of a ``message`` row that is not personal."""
     return zlib.decompress(row["body"])
+
+
+def _fingerprint(vault: Vault, body: bytes, spec: StreamSpec) -> str:
+    """What tells the body from others. A personal one's is keyed: else whoever knows the rest could try every number."""
+    plain = sha256(body).hexdigest()
+    return vault.token(plain) if spec.personal else plain
 
 
 def _check_size(incoming: Incoming, manifest: Manifest) -> None:
@@ -127,7 +133,7 @@ def _idempotency_key(incoming: Incoming, spec: StreamSpec, document: Any, finger
             stream=incoming.stream,
         )
     if key is None:
-        return f"sha256:{fingerprint}"
+        return f"{'keyed' if spec.personal else 'sha256'}:{fingerprint}"
     if not 0 < len(key) <= MAX_KEY_CHARACTERS or not key.isprintable():
         raise RejectedError(
             f"an idempotency key has 1 to {MAX_KEY_CHARACTERS} printable characters", code="message.key_invalid"

@@ -1,6 +1,7 @@
 """What arrives is durable before it is answered, and once however often it is sent."""
 
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 
 import orjson
 import pytest
@@ -103,6 +104,21 @@ def test_nothing_that_is_stored_shows_a_personal_value(desk: Desk) -> None:
     for table in ("message", "message_record", "quarantine", "flow_run", "flow_step", "sales_order", "data_key"):
         stored = desk.rows(f"SELECT t::text FROM {table} t")
         assert not any("13800000000" in row["t"] or "陈一" in row["t"] for row in stored), table
+
+
+def test_a_personal_body_cannot_be_guessed_from_what_tells_it_from_others(desk: Desk) -> None:
+    body = orjson.dumps([order("O1")])
+    first, second = desk.send_body(body, "orders"), desk.send_body(body, "orders")
+    assert (first.new, second.new, second.message_id) == (True, False, first.message_id)
+    (row,) = desk.rows("SELECT idempotency_key, fingerprint FROM message")
+    assert sha256(body).hexdigest() not in str(row)
+    assert row["idempotency_key"].startswith("keyed:")
+    with pytest.raises(ConflictError):
+        desk.send_body(orjson.dumps([order("O2")]), "orders", idempotency_key=row["idempotency_key"])
+    open_body = orjson.dumps([place("W1")])
+    received = desk.send_body(open_body, "locations")
+    key = desk.rows("SELECT idempotency_key FROM message WHERE id = %s", (received.message_id,))
+    assert key == [{"idempotency_key": f"sha256:{sha256(open_body).hexdigest()}"}]
 
 
 def test_a_personal_document_that_cannot_be_read_is_refused_and_not_acknowledged(desk: Desk) -> None:
