@@ -2,7 +2,7 @@
 
 import secrets
 from typing import Any, Final
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode
 
 from fastapi import Request
 from starlette.responses import HTMLResponse, Response
@@ -26,11 +26,12 @@ FORM_S: Final = 3_600
 
 def safe(address: str | None) -> str:
     """The address if it is a page of this console, else the first page: a link must not lead a person elsewhere."""
-    parts = urlsplit(address or "")
-    plain = address is not None and address.isprintable() and "\\" not in address and ".." not in parts.path
-    inside = parts.path == "/console" or parts.path.startswith(HOME)
-    outward = parts.scheme or parts.netloc or parts.path.startswith((SIGN_IN, "/console/oidc", "/console/_nicegui"))
-    return address if address and plain and inside and not outward else HOME
+    given = address or ""
+    path = unquote(given.partition("?")[0].partition("#")[0])
+    inside = given == "/console" or given.startswith((HOME, "/console?"))
+    plain = given.isprintable() and "\\" not in given and ".." not in path
+    outward = path.startswith((SIGN_IN, "/console/oidc", "/console/_nicegui"))
+    return given if inside and plain and not outward else HOME
 
 
 async def read_form(request: Request) -> dict[str, str]:
