@@ -114,8 +114,7 @@ def render(fault: Fault, version: str) -> bytes:
 def _render_12(fault: Fault, detail: str) -> bytes:
     security = _security_code(fault)
     subcode = f"<s:Subcode><s:Value>w:{security}</s:Value></s:Subcode>" if security else ""
-    blocks = "".join(f"<s:NotUnderstood qname={quoteattr(f'h:{local}')} xmlns:h={quoteattr(space)}/>"
-                     for space, local in (_split(name) for name in fault.headers))  # fmt: skip
+    blocks = "".join(_not_understood(name) for name in fault.headers[:MAX_ISSUES])
     header = f"<s:Header>{blocks}</s:Header>" if blocks else ""
     return (
         f'<?xml version="1.0" encoding="UTF-8"?><s:Envelope xmlns:s="{SOAP_12}" xmlns:w="{WSSE}">{header}<s:Body>'
@@ -123,6 +122,13 @@ def _render_12(fault: Fault, detail: str) -> bytes:
         f'<s:Text xml:lang="zh-CN">{clean(fault.zh)}</s:Text><s:Text xml:lang="en">{clean(fault.en)}</s:Text>'
         f"</s:Reason><s:Detail>{detail}</s:Detail></s:Fault></s:Body></s:Envelope>"
     ).encode()
+
+
+def _not_understood(name: str) -> str:
+    space, _, local = name.removeprefix("{").rpartition("}")
+    if not space:
+        return f"<s:NotUnderstood qname={quoteattr(local)}/>"
+    return f"<s:NotUnderstood qname={quoteattr(f'h:{local}')} xmlns:h={quoteattr(space)}/>"
 
 
 def clean(text: str) -> str:
@@ -153,8 +159,3 @@ def _security_code(fault: Fault) -> str:
     if fault.code in _ACCESS:
         return "FailedAuthentication"
     return "InvalidSecurityToken" if fault.code == _TOKEN else ""
-
-
-def _split(name: str) -> tuple[str, str]:
-    space, _, local = name.removeprefix("{").rpartition("}")
-    return space, local

@@ -4,6 +4,7 @@ from typing import Final
 
 import httpx
 import pytest
+from lxml import etree
 
 from canonical_model.errors import LimitError, RecordError
 from flows.runtime.bootstrap import Hub
@@ -186,3 +187,17 @@ class TestMustUnderstand:
     def test_others_are_passed_over(self, client: Client, value: str, more: str) -> None:
         header = self.HEADER.format(value=value, more=more)
         assert post(client, envelope(operation("PushProducts", product()), header=header)).status_code == 200
+
+    def test_one_without_a_namespace_is_named_without_one(self, client: Client) -> None:
+        header = '<Coupon s:mustUnderstand="1"/>'
+        body = envelope(operation("PushProducts", product()), header=header, version=SOAP_12)
+        answer = etree.fromstring(post(client, body, MEDIA_TYPES[SOAP_12]).content)
+        assert [block.get("qname") for block in answer.iterfind("{*}Header/{*}NotUnderstood")] == ["Coupon"]
+
+    @pytest.mark.parametrize("version", [SOAP_11, SOAP_12], ids=["1.1", "1.2"])
+    def test_100_of_them_are_named(self, client: Client, version: str) -> None:
+        header = self.HEADER.format(value="1", more="") * 200
+        body = envelope(operation("PushProducts", product()), header=header, version=version)
+        answer = etree.fromstring(post(client, body, MEDIA_TYPES[version]).content)
+        named = list(answer.iterfind("{*}Header/{*}NotUnderstood"))
+        assert len(named) == (0 if version == SOAP_11 else 100)
