@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, unquote, urlencode
 from fastapi import Request
 from starlette.responses import HTMLResponse, Response
 
-from canonical_model.errors import HubError, TransientError
+from canonical_model.errors import HubError, LimitError, TransientError
 from flows.runtime.bootstrap import Hub
 from hub_api import oidc
 from hub_api.console import assets
@@ -21,6 +21,7 @@ from hub_api.console.words import LANGUAGES, Words, words_of
 HOME: Final = "/console/"
 MAX_FORM_BYTES: Final = 16 * 1024
 MAX_FIELD: Final = 1_024
+MAX_FIELDS: Final = 20
 FORM_S: Final = 3_600
 
 
@@ -35,9 +36,13 @@ def safe(address: str | None) -> str:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """The fields of the form, the first value of each."""
+    """The fields of the form, the first value of each. LimitError (``form.fields``) when there are over MAX_FIELDS."""
     body = (await request.body())[:MAX_FORM_BYTES]
-    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError as error:
+        detail = f"the form has over {MAX_FIELDS} fields; open the page again and send its own form"
+        raise LimitError(detail, code="form.fields") from error
     return {name: values[0][:MAX_FIELD] for name, values in fields.items()}
 
 

@@ -148,6 +148,14 @@ def test_no_link_leads_a_person_elsewhere_after_signing_in(hub: Hub, visitor: Vi
     assert back.headers["location"] == "/console/"
 
 
+def test_a_form_with_more_fields_than_any_of_ours_is_refused(visitor: Visitor) -> None:
+    form = {f"field{number}": "" for number in range(21)}
+    for address in ("/console/sign-in", "/console/sign-out"):
+        refused = visitor("viewer").post(address, data=form)
+        assert (refused.status_code, refused.json()["code"]) == (413, "form.fields")
+    assert visitor().post("/console/sign-in", data=form).status_code == 413
+
+
 def test_what_a_person_typed_comes_back_as_text_never_as_html(visitor: Visitor) -> None:
     refused = enter(visitor(), '"><script>alert(1)</script>', "x", next='/console/"><script>')
     assert "<script>alert" not in refused.text
