@@ -115,13 +115,13 @@ class Guard:
 
     def _from_here(self, scope: Scope) -> bool:
         """Whether a page of this console opens the socket: its Origin is where people reach the console."""
-        headers = Headers(scope=scope)
-        origin = urlsplit(headers.get("origin", ""))
-        public = self.hub.settings.public_url
+        headers, public = Headers(scope=scope), self.hub.settings.public_url
         if public is not None:
             ours = urlsplit(public)
-            return (origin.scheme, origin.netloc) == (ours.scheme, ours.netloc)
-        return origin.scheme in ("http", "https") and bool(origin.netloc) and origin.netloc == headers.get("host")
+            scheme, host = ours.scheme, ours.netloc
+        else:
+            scheme, host = scope["scheme"].replace("ws", "http"), headers.get("host", "")
+        return bool(host) and headers.get("origin", "").lower() == f"{scheme}://{host}".lower()
 
 
 @dataclass(slots=True)

@@ -128,6 +128,10 @@ def test_the_socket_is_refused_without_a_session_and_to_other_origins(visitor: V
         (token, "https://evil.example"),
         (token, None),
         (token, "null"),
+        (token, console_url.replace("http", "https", 1)),
+        (token, f"{console_url}/x"),
+        (token, console_url.replace("//", "//evil.example@", 1)),
+        (token, "http://["),
     ]
     for shown, origin in refused:
         with pytest.raises(InvalidStatus) as answer:
