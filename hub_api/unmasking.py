@@ -1,5 +1,7 @@
 """Seeing personal values in the clear: for a written reason, audited, and not too often."""
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -8,6 +10,7 @@ import orjson
 
 from canonical_model.errors import LimitError, NotFoundError, RejectedError
 from canonical_model.store import members
+from flows.ingest.telling import mobiles_in
 from flows.runtime import quarantine
 from flows.runtime.bootstrap import Hub
 from flows.runtime.database import UnitOfWork
@@ -19,9 +22,14 @@ from hub_api.auth import Access
 MOST_AN_HOUR: Final = 60
 MAX_ID: Final = 2**62
 TELLING: Final = 4
+_EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+\.\w")
+_BETWEEN: Final = re.compile(r"(?<=\d)[\s\-]+(?=[\dXx])")
+_IDENTITY: Final = re.compile(
+    r"(?<!\d)[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx](?!\d)"
+)
 KINDS: Final = ("order", "message", "quarantine", "member")
 
-__all__ = ["KINDS", "MIN_REASON", "MOST_AN_HOUR", "reveal"]
+__all__ = ["KINDS", "MIN_REASON", "MOST_AN_HOUR", "count_look", "looked", "reveal"]
 
 
 def reveal(hub: Hub, access: Access, what: str, subject_id: str, reason: str) -> dict[str, Any]:
@@ -30,10 +38,12 @@ def reveal(hub: Hub, access: Access, what: str, subject_id: str, reason: str) ->
 
     It is in the audit log, with the reason and the names of the fields, before anything is shown. Raises AccessError,
     NotFoundError (also once erased), RejectedError (``reason.short``; ``reason.personal``: it quotes what it asks
-    for), LimitError (``unmask.rate``: over MOST_AN_HOUR of this person's in an hour).
+    for, or holds a mobile, e-mail or identity number of anybody), LimitError (``unmask.rate``: over MOST_AN_HOUR of
+    this person's in an hour).
     """
     access.require("data", "unmask")
     check_reason(reason)
+    _refuse_numbers(reason)
     if access.channel is not None and what != "order":
         raise NotFoundError(f"there is no {what} {subject_id!r}", code=f"{what}.unknown")
     with hub.database.unit() as uow:
@@ -46,20 +56,30 @@ def reveal(hub: Hub, access: Access, what: str, subject_id: str, reason: str) ->
     return values
 
 
-def _count(uow: UnitOfWork, access: Access) -> None:
-    """One more for this person; LimitError when it is one too many. Tries at once take turns."""
-    uow.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 8))", (access.actor,))
+def looked(uow: UnitOfWork, actor: str) -> int:
+    """How often the actor looked at somebody in the last hour. Tries at once take turns until the caller commits."""
+    uow.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 8))", (actor,))
     (row,) = uow.execute(
         "SELECT count(*) AS n FROM unmasking WHERE actor = %s AND shown_at > clock_timestamp() - interval '1 hour'",
-        (access.actor,),
+        (actor,),
     ).fetchall()
-    if row["n"] >= MOST_AN_HOUR:
+    return int(row["n"])
+
+
+def count_look(uow: UnitOfWork, actor: str) -> None:
+    """The actor looked once more."""
+    uow.execute("INSERT INTO unmasking (actor) VALUES (%s)", (actor,))
+
+
+def _count(uow: UnitOfWork, access: Access) -> None:
+    """One more for this person; LimitError when it is one too many."""
+    if (shown := looked(uow, access.actor)) >= MOST_AN_HOUR:
         raise LimitError(
-            f"you have unmasked {row['n']} in the last hour, the limit is {MOST_AN_HOUR}; wait, or ask an admin for an"
+            f"you have unmasked {shown} in the last hour, the limit is {MOST_AN_HOUR}; wait, or ask an admin for an"
             " export",
             code="unmask.rate",
         )
-    uow.execute("INSERT INTO unmasking (actor) VALUES (%s)", (access.actor,))
+    count_look(uow, access.actor)
 
 
 def _open(uow: UnitOfWork, access: Access, what: str, subject_id: str) -> dict[str, Any]:
@@ -137,6 +157,17 @@ def _refuse_quotes(reason: str, values: Mapping[str, Any]) -> None:
     plain = [str(value) for value in values.values() if isinstance(value, str | int)]
     if any(value in reason for value in plain if len(value) >= TELLING or (not value.isascii() and len(value) > 1)):
         raise RejectedError("the reason repeats a personal value; say why, not whom", code="reason.personal")
+
+
+def _refuse_numbers(reason: str) -> None:
+    """Nor what names somebody else."""
+    text = unicodedata.normalize("NFKC", reason)
+    if mobiles_in(text) or _EMAIL.search(text) or _IDENTITY.search(_BETWEEN.sub("", text)):
+        raise RejectedError(
+            "the reason holds what looks like a mobile number, an e-mail address or an identity number; say why, not"
+            " whom",
+            code="reason.personal",
+        )
 
 
 def _number(what: str, text: str, *, least: int = 1) -> int:

@@ -94,7 +94,7 @@ def read_body(row: dict[str, Any]) -> bytes:
 
 
 def _fingerprint(vault: Vault, body: bytes, spec: StreamSpec) -> str:
-    """What tells the body from others. A personal one's is keyed: else whoever knows the rest could try every number."""
+    """What tells the body from others; keyed if it is personal: else who knows the rest could try every number."""
     plain = sha256(body).hexdigest()
     return vault.token(plain) if spec.personal else plain
 

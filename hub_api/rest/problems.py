@@ -54,6 +54,7 @@ _STATUS_OF_CODE: Final = {
     "body.encoding": 415,
     "body.slow": 408,
     "unmask.rate": 429,
+    "search.rate": 429,
 }
 KIND_OF_STATUS: Final = {
     400: "request",

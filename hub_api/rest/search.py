@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from canonical_model.errors import NotFoundError
 from hub_api import stories
 from hub_api.rest.dependencies import HubOf, Observer
+from hub_api.rest.document import refuses
 from hub_api.rest.runs import RowId
 from hub_api.stories import Evidence, Hit, Kind, Story
 from hub_api.stories.search import MAX_TEXT
@@ -30,9 +31,12 @@ class Hits(BaseModel):
     items: list[Hit]
 
 
-@router.post("/search")
+@router.post("/search", responses=refuses(429))
 def search(hub: HubOf, access: Observer, question: Question) -> Hits:
-    """Find an order, parcel, waybill, SKU, GTIN, phone, message, key, trace, run or document number."""
+    """Find an order, parcel, waybill, SKU, GTIN, message, key, trace, run or document number.
+
+    A phone is found with `members:read`, so many times an hour.
+    """
     return Hits(items=stories.search(hub, access, question.text))
 
 

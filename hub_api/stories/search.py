@@ -1,6 +1,7 @@
 """One search over every name that a thing may go by: indexed look-ups only, each bounded.
 
-Nothing personal is read: a phone is looked up by its keyed token.
+Nothing personal is read: a phone is looked up by its keyed token, by those who may see members, so often an hour, and
+each time that somebody is found is in the audit log, without the number.
 """
 
 import re
@@ -9,10 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from canonical_model.errors import LimitError
 from flows.runtime.bootstrap import Hub
 from flows.runtime.database import Query, Row, UnitOfWork
+from hub_api import audit
 from hub_api.auth import Access
 from hub_api.stories.shapes import Hit, Kind, url_of
+from hub_api.unmasking import count_look, looked
 
 MAX_TEXT: Final = 200
 MAX_HITS: Final = 50
@@ -20,6 +24,7 @@ PER_NAME: Final = 20
 MIN_PREFIX: Final = 3
 MAX_KEYS: Final = 200
 MAX_ID: Final = 2**62
+MOST_PEOPLE_AN_HOUR: Final = 120
 LAST: Final = "\U0010ffff"
 
 _HEX_TRACE: Final = re.compile(r"[0-9a-f]{32}")
@@ -57,7 +62,8 @@ def search(hub: Hub, access: Access, text: str) -> list[Hit]:
     """What goes by ``text``: an order, channel order, parcel or waybill number, SKU code, GTIN or other identifier,
     phone, message id, idempotency key, trace or run id, SAP or WMS document number, effect key, member code.
 
-    Exact hits come before those that only begin with it. Nothing found is an empty list.
+    Exact hits come before those that only begin with it. Nothing found is an empty list. A phone finds nothing without
+    ``members:read``. LimitError (``search.rate``): this person found somebody by phone MOST_PEOPLE_AN_HOUR times.
     """
     access.require("ops", "read")
     text = text.strip()
@@ -65,8 +71,9 @@ def search(hub: Hub, access: Access, text: str) -> list[Hit]:
         return []
     with hub.database.unit() as uow:
         asked = _Asked(uow, hub, access, text)
-        exact = [*_orders(asked), *_parcels(asked), *_goods(asked), *_traffic(asked), *_people(asked)]
+        exact = [*_orders(asked), *_parcels(asked), *_goods(asked), *_traffic(asked)]
         loose = list(_beginning(asked)) if len(text) >= MIN_PREFIX else []
+        exact += _people(asked, found=bool(exact or loose))
     return _distinct([*exact, *loose])[:MAX_HITS]
 
 
@@ -117,10 +124,31 @@ def _traffic(asked: _Asked) -> Iterator[Hit]:
     yield from _traces(asked)
 
 
-def _people(asked: _Asked) -> Iterator[Hit]:
+def _people(asked: _Asked, *, found: bool) -> list[Hit]:
+    """What is the person's of that phone or card number; counted and audited if anything is. ``found``: anything else.
+
+    Over the limit a number that nothing else goes by is refused whether it is anybody's or not, which would tell.
+    """
+    if not _PHONE.fullmatch(asked.text) or not asked.access.covers("members:read"):
+        return []
+    actor = f"search:{asked.access.actor}"
+    if (times := looked(asked.uow, actor)) >= MOST_PEOPLE_AN_HOUR:
+        if found:
+            return []
+        raise LimitError(
+            f"you have found somebody by phone {times} times in the last hour, the limit is {MOST_PEOPLE_AN_HOUR};"
+            " wait, or search by order number",
+            code="search.rate",
+        )
+    if hits := list(_of_person(asked)):
+        count_look(asked.uow, actor)
+        audit.record(asked.uow, asked.access, "search.phone", "search", {"found": len(hits)})
+        asked.uow.commit()
+    return hits
+
+
+def _of_person(asked: _Asked) -> Iterator[Hit]:
     """Orders, messages and members of the person with that phone or card number, found by its token."""
-    if not _PHONE.fullmatch(asked.text):
-        return
     token = asked.hub.vault.token(asked.text)
     keys = asked.rows(
         "SELECT id FROM data_key WHERE subject_token = %(token)s ORDER BY id DESC LIMIT %(keys)s",
@@ -133,9 +161,8 @@ def _people(asked: _Asked) -> Iterator[Hit]:
         return
     for row in asked.rows(_MESSAGE_OF_PERSON, given):
         yield _message(row, "phone")
-    if asked.access.covers("members:read"):
-        for row in asked.rows(_MEMBER + " AND mobile_token = %(token)s LIMIT %(most)s", given):
-            yield _member(row, "phone")
+    for row in asked.rows(_MEMBER + " AND mobile_token = %(token)s LIMIT %(most)s", given):
+        yield _member(row, "phone")
 
 
 def _beginning(asked: _Asked) -> Iterator[Hit]:

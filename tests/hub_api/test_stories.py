@@ -1,13 +1,15 @@
 """One search, one story: whatever name a thing goes by, everything about it is told, masked and bounded."""
 
+from importlib import import_module
 from typing import Any
 
 import pytest
 
-from canonical_model.errors import AccessError, NotFoundError
+from canonical_model.errors import AccessError, LimitError, NotFoundError
 from canonical_model.ports import Receipt
 from flows.runtime import telemetry
 from flows.runtime.bootstrap import Hub
+from hub_api import unmasking
 from hub_api.auth import Access
 from hub_api.stories import search, story
 from tests.hub_api.conftest import BRAND, OWNER, Client
@@ -98,6 +100,28 @@ class TestSearch:
             assert ("message", "phone") in found(hub, written)
         assert found(hub, "13812345679") == []
         assert PHONE not in str(search(hub, ME, PHONE))
+
+    def test_finds_nobody_by_phone_for_those_who_may_not_see_members(self, hub: Hub, shop: dict[str, Any]) -> None:
+        viewer = person("ops:read", "orders:read", "stock:read")
+        assert found(hub, PHONE, viewer) == []
+        assert ("order", "phone") in found(hub, PHONE, person("ops:read", "members:read"))
+
+    def test_finds_people_so_often_an_hour_and_the_log_says_so_without_the_number(
+        self, hub: Hub, shop: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(import_module("hub_api.stories.search"), "MOST_PEOPLE_AN_HOUR", 2)
+        for _ in range(2):
+            assert found(hub, "13812345679") == []
+            assert ("order", "phone") in found(hub, PHONE)
+        for number in (PHONE, "13812345679"):
+            with pytest.raises(LimitError) as refused:
+                found(hub, number)
+            assert refused.value.code == "search.rate"
+        assert found(hub, "M1001") == [("order", "order_no")]
+        entries = hub.database.run("SELECT actor, action, subject, detail FROM audit WHERE action = 'search.phone'")
+        assert [(entry["actor"], entry["subject"]) for entry in entries] == [("user:tester", "search")] * 2
+        assert PHONE not in str(entries) + str(hub.database.run("SELECT * FROM unmasking"))
+        unmasking.reveal(hub, ME, "order", str(hub.database.run("SELECT id FROM sales_order")[0]["id"]), "he calls us")
 
     def test_finds_only_what_is_the_callers(self, hub: Hub, shop: dict[str, Any]) -> None:
         names = ["M1001", "TEE-RED-M", PHONE, shop["message_id"], shop["trace_id"], "SF1029384756", "WMS-4711"]

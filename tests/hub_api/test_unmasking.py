@@ -51,6 +51,31 @@ def test_a_reason_that_says_nothing_or_too_much_shows_nothing(hub: Hub, sold: di
     assert hub.database.run("SELECT 1 FROM audit WHERE action = 'personal.unmask'") == []
 
 
+@pytest.mark.parametrize(
+    "held",
+    [
+        "13900001111",
+        "+86 139-0000-1111,13900002222",
+        "１３９００００１１１１",
+        "139 0000 1111和139 0000 2222",
+        "wang.wu@example.com",
+        "330106199005201234",
+        "身份证33010619900520123x",
+        "330106 19900520 1234",
+    ],
+)
+def test_a_reason_that_holds_what_names_anybody_shows_nothing(hub: Hub, sold: dict[str, Any], held: str) -> None:
+    with pytest.raises(RejectedError) as refused:
+        unmasking.reveal(hub, ME, "order", str(sold["order"]), f"asked for by {held} today")
+    assert refused.value.code == "reason.personal"
+    assert hub.database.run("SELECT 1 FROM audit WHERE action = 'personal.unmask'") == []
+
+
+@pytest.mark.parametrize("why", ["ticket 2026030112345678 of 2026-03-01", "parcel SF1029384756, order M1 @ the shop"])
+def test_a_reason_may_name_tickets_and_parcels(hub: Hub, sold: dict[str, Any], why: str) -> None:
+    assert unmasking.reveal(hub, ME, "order", str(sold["order"]), why)
+
+
 def test_only_so_many_an_hour_are_shown_to_one_person(
     hub: Hub, sold: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
