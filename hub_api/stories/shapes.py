@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 Kind = Literal["order", "message", "run", "sku", "trace", "member"]
 
@@ -12,7 +13,7 @@ KINDS: Final[tuple[Kind, ...]] = ("order", "message", "run", "sku", "trace", "me
 
 def url_of(kind: str, story_id: object) -> str:
     """The stable address of a story in the console."""
-    return f"/console/story/{kind}/{story_id}"
+    return f"/console/story/{kind}/{quote(str(story_id), safe='')}"
 
 
 @dataclass(frozen=True, slots=True)

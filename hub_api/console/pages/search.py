@@ -26,7 +26,7 @@ async def show_search(view: View) -> None:
     await view.show(load, lambda found: _draw_hits(view, found))
 
 
-@page("/story/{kind}/{story_id}", title="story.title")
+@page("/story/{kind}/{story_id:path}", title="story.title")
 async def show_story(view: View) -> None:
     """The story of anything."""
     await _show(view, view.arg("kind") or "", view.arg("story_id") or "")

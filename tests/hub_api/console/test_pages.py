@@ -26,7 +26,7 @@ EMPTY: Final = {
 
 
 def address(path: str) -> str:
-    return "/console" + re.sub(r"{\w+}", lambda part: PARTS.get(part[0], "1"), path)
+    return "/console" + re.sub(r"{\w+}", lambda part: PARTS.get(part[0], "1"), path.replace(":path}", "}"))
 
 
 @pytest.mark.parametrize("role", sorted(ROLES))
@@ -96,6 +96,21 @@ def test_buttons_that_the_role_may_not_press_are_not_there(hub: Hub, visitor: Vi
     )
     assert "retry" in _buttons(visitor("operator").get("/console/inbox"))
     assert _buttons(visitor("viewer").get("/console/inbox")) == set()
+
+
+@pytest.mark.parametrize("code", ["A/B?1#2", "A%2FB", "/A//B/", "中文/1&2", "../runs"])
+def test_a_story_opens_from_search_whatever_its_code(hub: Hub, visitor: Visitor, code: str) -> None:
+    hub.database.run(
+        "INSERT INTO sku (owner, brand, code, spu, name, status, system, source_id, message_id, occurred_at)"
+        " VALUES (%s, %s, %s, 'S', 'the cap of the story', 'active', 'hub', 'S', 'm', now())",
+        (hub.estate.owner, hub.estate.brand, code),
+    )
+    browser = visitor("viewer")
+    found = browser.get("/console/search", params={"q": code})
+    (link,) = set(re.findall(r"/console/story/sku/[^\"\\&]+", found.text))
+    page = browser.get(link)
+    assert page.status_code == 200
+    assert "the cap of the story" in page.text
 
 
 def test_another_brands_things_do_not_exist(hub: Hub, visitor: Visitor) -> None:
