@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import traceback
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
@@ -201,6 +202,14 @@ class _Call:
 
     def _read(self, body: bytes, access: Access) -> tuple[str, StreamSpec, str, list[dict[str, Any]]]:
         """System, stream and message id of the request, and its records."""
+        try:
+            return self._build(body, access)
+        except Exception as error:
+            # An error remembers its frames, and they the tree; both would wait for the garbage collector.
+            traceback.clear_frames(error.__traceback__)
+            raise
+
+    def _build(self, body: bytes, access: Access) -> tuple[str, StreamSpec, str, list[dict[str, Any]]]:
         envelope = read_envelope(body, self._content_type)
         _check_headers(envelope)
         self.operation = operation = _operation(envelope)

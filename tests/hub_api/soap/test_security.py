@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -14,14 +15,17 @@ from typing import Final
 
 import httpx
 import pytest
+from lxml import etree
 
-from canonical_model.errors import AccessError, ConflictError, NotFoundError, RejectedError
+from canonical_model.errors import AccessError, ConflictError, HubError, NotFoundError, RejectedError
 from flows.runtime.bootstrap import Hub
 from hub_api.auth import Access, create_key
 from hub_api.rest.app import create_app
 from hub_api.soap.accounts import create_account, list_accounts, revoke_account, use_nonce
 from hub_api.soap.door import PARSED_AT_ONCE
 from hub_api.soap.envelope import Envelope, read_envelope
+from hub_api.soap.faults import Fault, of_error
+from hub_api.soap.records import Operation
 from hub_api.soap.security import DIGEST, TEXT, WSSE, WSU
 from tests.hub_api.conftest import BRAND, OWNER, Client
 from tests.hub_api.soap.messages import MEDIA_TYPES, SOAP_11, SOAP_12, envelope, operation, product, read, text
@@ -160,6 +164,21 @@ def test_strangers_who_stop_half_way_stop_nobody_else(hub: Hub) -> None:
     answer, refusals = asyncio.run(answered())
     assert answer.status_code == 200, answer.text
     assert refusals == {"access"}
+
+
+@pytest.mark.parametrize("body", ["<a/><a/>", "<PullProducts/>"])
+def test_a_refusal_holds_nothing_of_the_message(client: Client, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    held: list[object] = []
+
+    def look(error: HubError, operation: Operation | None = None) -> Fault:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        held.extend(value for frame in frames for value in frame.f_locals.values())
+        return of_error(error, operation)
+
+    monkeypatch.setattr("hub_api.soap.faults.of_error", look)
+    client("ingest:hub").post("/soap/v1", content=envelope(body), headers={"Content-Type": "text/xml"})
+    assert held
+    assert not [value for value in held if isinstance(value, Envelope | etree._Element)]
 
 
 def test_few_messages_are_built_at_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
