@@ -39,19 +39,20 @@ def mask(value: Any) -> Any:
             return _mask_text(str(value))
 
 
-def mask_fields(record: Any, paths: Iterable[str]) -> Any:
+def mask_fields(record: Any, paths: Iterable[str], *, told: Iterable[str] = ()) -> Any:
     """A copy of ``record`` with the values at the dotted ``paths`` masked; ``[]`` goes through a list.
 
     A path that cannot be followed literally masks the whole value it starts from: too much rather than too little.
-    A text elsewhere in the record that repeats such a value (a card number made of the mobile number) is hidden too.
+    A text elsewhere in the record that repeats such a value (a card number made of the mobile number) is hidden too,
+    and so is one that repeats a word of ``told``.
     """
-    masked, told = record, set[str]()
+    masked, hidden = record, {word for word in told if len(word) >= TELLING}
     for path in paths:
         keys = path.replace("[*]", "[]").split(".")
         masked = _mask_at(masked, keys)
         for text in _values_at(record, keys):
-            told |= {text, *mobiles_in(text)} if len(text) >= TELLING else set()
-    return _without(masked, {plain_mobile(text) for text in told}) if told else masked
+            hidden |= {text, *mobiles_in(text)} if len(text) >= TELLING else set()
+    return _without(masked, {plain_mobile(text) for text in hidden}) if hidden else masked
 
 
 def hide_undeclared(value: Any, schema: Mapping[str, Any]) -> Any:

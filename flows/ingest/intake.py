@@ -35,6 +35,7 @@ class Intake:
     """How records of one stream become canonical. ``key`` is the compiled path to the record's own name.
 
     ``personal``: the compiled paths of its personal fields. ``words``: every name that a field of it may have.
+    ``discreet``: what comes of a record is told to somebody who may not see what is personal in it.
     """
 
     connector: Connector
@@ -45,6 +46,7 @@ class Intake:
     key: Any
     personal: tuple[Any, ...] = ()
     words: frozenset[str] = frozenset()
+    discreet: bool = False
 
     def source_id(self, record: Any) -> str | None:
         """The record's own name at the source, if it can be read and says nothing personal."""

@@ -10,6 +10,7 @@ from canonical_model.member import is_mobile, plain_mobile
 from canonical_model.store import members
 from flows.ingest.batch import Batch, Ignored, Outcome, Refusal, Values
 from flows.ingest.intake import Intake
+from flows.ingest.telling import mobiles_in
 from flows.runtime.database import UnitOfWork
 from flows.runtime.sealing import Sealed, Secret
 
@@ -19,7 +20,9 @@ OPEN: Final = ("code", "level", "home_store")
 
 def apply_members(uow: UnitOfWork, intake: Intake, batch: Batch, values: Values) -> Outcome:
     """Create or update the members; an older state than the one known is ignored."""
-    outcome = Outcome(refused={index: refusal for index, value in values.items() if (refusal := _exposed(value))})
+    outcome = Outcome(
+        refused={index: refusal for index, value in values.items() if (refusal := _exposed(intake, value))}
+    )
     indexes = [index for index in values if index not in outcome.refused]
     sealed = _seal(uow, batch, {index: values[index] for index in indexes})
     new = [_new_member(uow, values[index], sealed[index]) for index in indexes]
@@ -44,14 +47,21 @@ def erase_member(uow: UnitOfWork, owner: str, brand: str, member_id: int) -> int
     return destroyed
 
 
-def _exposed(value: Mapping[str, Any]) -> Refusal | None:
-    """The refusal of a member whose open words are or hold a mobile number, which would then lie open with them."""
+def _exposed(intake: Intake, value: Mapping[str, Any]) -> Refusal | None:
+    """The refusal of a member whose open words are or hold a mobile number, which would then lie open with them.
+
+    Of a discreet intake, any word that holds one is refused, theirs or not: the answer would tell which is theirs.
+    """
     mobile = plain_mobile(value["mobile"] or "")
+
+    def is_told(word: str) -> bool:
+        return bool(mobiles_in(word)) if intake.discreet else bool(mobile) and mobile in plain_mobile(word)
+
     open_words = {"id": value["source"]["id"], **{name: value[name] or "" for name in OPEN}}
     issues = tuple(
         Issue(name, "member.named_by_mobile", "holds a mobile number, which is personal; name members by another one")
         for name, word in open_words.items()
-        if is_mobile(word) or (mobile and mobile in plain_mobile(word))
+        if is_mobile(word) or is_told(word)
     )
     return Refusal(issues) if issues else None
 

@@ -1,6 +1,7 @@
 """Fixing one quarantined record: what it looks like, how it would fare, and feeding it again corrected."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -12,6 +13,7 @@ from flows.ingest.intake import Intake, judge, mapping_in_force, open_intake
 from flows.ingest.messages import get_message, head_of, parse_records
 from flows.ingest.pipeline import process
 from flows.ingest.refeed import start_refeed
+from flows.ingest.telling import texts_of
 from flows.runtime import inbox, quarantine, revisions
 from flows.runtime.bootstrap import Hub
 from flows.runtime.database import Row, UnitOfWork
@@ -61,7 +63,8 @@ def read_editable(hub: Hub, access: Access, row_id: int) -> dict[str, Any]:
 
 def preview(hub: Hub, access: Access, row_id: int, raw: bytes | None = None, mapping: str | None = None) -> Preview:
     """How a quarantined record would fare, with ``raw`` instead of what came and ``mapping`` (the text of a table)
-    instead of the one in force; nothing is stored. Needs ``data:write``.
+    instead of the one in force; nothing is stored. Needs ``data:write``. The answer to who may not see personal values
+    (``data:unmask``) does not depend on those that were left masked.
 
     Raises NotFoundError (also once erased), RecordError (``raw`` cannot be read), RejectedError (``mapping.invalid``).
     """
@@ -70,12 +73,14 @@ def preview(hub: Hub, access: Access, row_id: int, raw: bytes | None = None, map
         case = _open(hub, uow, access, row_id, lock=False)
         content = case.latest if raw is None else _merged(case, raw)
         table = _table(uow, case.stream, mapping)
-        intake = open_intake(case.stream.connector, case.stream.spec, table)
+        discreet = bool(case.stream.spec.personal) and not access.covers("data:unmask")
+        intake = replace(open_intake(case.stream.connector, case.stream.spec, table), discreet=discreet)
         batch = _batch(case, intake, content)
         values, judged = judge(intake, batch)
         with uow.connection.transaction(force_rollback=True):
             outcome = process(uow, intake, batch)
-    canonical = None if case.whole else case.stream.canonical(values.get(0), table)
+    typed = _typed(case, content) if discreet else ()
+    canonical = None if case.whole else case.stream.canonical(values.get(0), table, typed)
     return Preview(not outcome.refused, canonical, _issues(outcome or judged), table.version)
 
 
@@ -147,6 +152,11 @@ def _merged(case: _Case, raw: bytes) -> bytes:
         original = orjson.loads(case.latest)
         edited = unmask_untouched(edited, case.stream.raw(original), original)
     return orjson.dumps(edited)
+
+
+def _typed(case: _Case, content: bytes) -> Collection[str]:
+    """The words of an edited record that are not in the record as it was."""
+    return set(texts_of(orjson.loads(content))) - set(texts_of(orjson.loads(case.latest)))
 
 
 def _sealed(uow: UnitOfWork, case: _Case, content: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """A stream of the caller's brand: its mapping's place, its personal fields, and records as they may be shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +45,18 @@ class Stream:
             return record
         return hide_undeclared(mask_fields(record, self.spec.personal), self._schema)
 
-    def canonical(self, value: Mapping[str, Any] | None, table: Table) -> dict[str, Any] | None:
-        """A canonical value as it may be shown: whatever ``table`` can have taken from a personal field is masked."""
+    def canonical(
+        self, value: Mapping[str, Any] | None, table: Table, typed: Collection[str] = ()
+    ) -> dict[str, Any] | None:
+        """A canonical value as it may be shown: whatever ``table`` can have taken from a personal field is masked.
+
+        ``typed``: words that the caller wrote into the record. They are hidden too: else a guess that repeats a
+        personal value would be told from one that does not.
+        """
         if value is None or not self.spec.personal:
             return None if value is None else dict(value)
-        shown: dict[str, Any] = mask_fields(value, reach.personal_targets(table.table, self.spec.personal))
+        targets = reach.personal_targets(table.table, self.spec.personal)
+        shown: dict[str, Any] = mask_fields(value, targets, told=typed)
         if kept := shown.get("extensions"):
             unread = reach.unread(table.table, self.spec.personal)
             known = {name: each for name, each in self._schema.get("properties", {}).items() if name not in unread}

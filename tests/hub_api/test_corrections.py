@@ -10,6 +10,7 @@ from flows.runtime.bootstrap import Hub
 from flows.runtime.quarantine import Selection
 from hub_api import corrections, repair
 from hub_api.audit import verify
+from hub_api.auth import Access
 from mappings.engine import load_mapping, read_table
 from tests.hub_api.conftest import BRAND, OWNER, Client
 from tests.hub_api.documents import order, place, product
@@ -154,6 +155,23 @@ class TestARecord:
             corrections.preview(hub, ME, row, json.dumps(shown | {"•••9": 1}).encode())
         del shown["•••1"]
         assert corrections.preview(hub, ME, row, json.dumps(shown).encode()).issues[0]["code"] == "sku.unknown"
+
+    def test_of_a_person_answers_a_right_guess_at_what_is_masked_as_a_wrong_one(self, hub: Hub, client: Client) -> None:
+        person_of = {"id": "m-1", "code": "C1", "name": "欧阳小一", "mobile": PHONE, "level": 7}
+        push(client, person_of | {"occurred_at": "2026-03-01T12:00:00+08:00"}, stream="members")
+        row = row_id(hub)
+        shown = json.loads(corrections.read_editable(hub, ME, row)["edited"]) | {"level": "gold"}
+
+        def tried(access: Access, code: str) -> tuple[Any, ...]:
+            told = corrections.preview(hub, access, row, json.dumps(shown | {"code": code}).encode())
+            return told.accepted, (told.canonical or {}).get("code"), [issue["code"] for issue in told.issues]
+
+        blind, seeing = person("ops:read", "data:write"), person("ops:read", "data:write", "data:unmask")
+        for form in ("{}", "V{}", "99{}77"):
+            assert tried(blind, form.format(PHONE)) == tried(blind, form.format("13812345679"))
+        assert tried(seeing, f"V{PHONE}")[2] == tried(blind, f"V{PHONE}")[2] == ["member.named_by_mobile"]
+        assert tried(seeing, "V13812345679") == (True, "V13812345679", [])
+        assert tried(blind, "C2") == (True, "C2", [])
 
     def test_that_was_corrected_is_replayed_as_corrected(self, hub: Hub, client: Client) -> None:
         message = push(client, product("A", base_unit="parsec"), product("B"))["message_id"]
