@@ -19,14 +19,17 @@ _HEADS: Final = sql.SQL(
     "SELECT id, system, stream, idempotency_key, media_type, state, records, accepted, quarantined, ignored, error,"
     " traceparent, received_at, applied_at FROM message WHERE owner = %(owner)s AND brand = %(brand)s"
 )
-_WANTED: Final = sql.SQL(
-    " AND (%(system)s::text IS NULL OR system = %(system)s)"
-    " AND (%(stream)s::text IS NULL OR stream = %(stream)s)"
-    " AND (%(state)s::text IS NULL OR state = %(state)s)"
-    " AND (%(since)s::timestamptz IS NULL OR received_at >= %(since)s)"
-    " AND (%(before)s::text IS NULL OR id < %(before)s)"
-    " ORDER BY id DESC LIMIT %(limit)s"
-)
+_FILTERS: Final[Mapping[str, sql.SQL]] = {
+    "system": sql.SQL(" AND system = %(system)s"),
+    "stream": sql.SQL(" AND stream = %(stream)s"),
+    "state": sql.SQL(" AND state = %(state)s"),
+    "since": sql.SQL(" AND received_at >= %(since)s"),
+}
+_OLDER: Final = sql.SQL(" AND id < %(before)s")
+_NEWEST: Final = sql.SQL(" ORDER BY id DESC LIMIT %(limit)s")
+# The same order for our ids, but one that only ix_message_stream serves (flows/runtime/revision_tables.py says why).
+_OLDER_OF_STREAM: Final = sql.SQL(" AND id ~<~ %(before)s")
+_NEWEST_OF_STREAM: Final = sql.SQL(" ORDER BY id USING ~>~ LIMIT %(limit)s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,12 @@ def list_messages(
 ) -> list[dict[str, Any]]:
     """Messages, newest first, older than the message ``before``."""
     values = asdict(wanted) | {"owner": owner, "brand": brand, "before": before, "limit": limit}
-    return uow.execute(_HEADS + _WANTED, values).fetchall()
+    of_stream = wanted.system is not None and wanted.stream is not None
+    older, newest = (_OLDER_OF_STREAM, _NEWEST_OF_STREAM) if of_stream else (_OLDER, _NEWEST)
+    conditions = [condition for name, condition in _FILTERS.items() if values[name] is not None]
+    if before is not None:
+        conditions.append(older)
+    return uow.execute(sql.Composed([_HEADS, *conditions, newest]), values).fetchall()
 
 
 def get_message(uow: UnitOfWork, owner: str, brand: str, message_id: str) -> dict[str, Any]:
