@@ -17,7 +17,7 @@ from tests.canonical_model.store import holder
 from tests.canonical_model.store.shelf import Shelf, snapshot
 
 PROCESSES: Final = 8
-LONGEST_S: Final = 120
+LONGEST_S: Final = 90
 SKUS: Final = [f"S{number:02d}" for number in range(50)]
 
 
