@@ -202,6 +202,7 @@ class StockMovementRow(SQLModel, table=True):
             "occurred_at",
             postgresql_where=text("source_id IS NOT NULL"),
         ),
+        Index("ix_stock_movement_id", "id", postgresql_using="brin"),
     )
     level_id: int = Field(primary_key=True, sa_type=BigInteger)
     id: int | None = _id()
@@ -243,7 +244,8 @@ class StockHoldRow(SQLModel, table=True):
     """``quantity`` units promised to one parcel line, of which ``deducting`` lower what may be promised.
 
     It stops deducting when released, or when the authority's figure is proven to contain the shipment.
-    ``reference`` is the parcel number; ``named`` says that a figure of the authority has named it.
+    ``reference`` is the parcel number, or that of a checkout, which has no order yet; ``named`` says that a figure of
+    the authority has named it. ``min_expiry``: the goods that leave must not expire before.
     ``accepted_*`` and ``shipped_*`` are the authority's time and sequence of those events, where it said one.
     """
 
@@ -259,7 +261,7 @@ class StockHoldRow(SQLModel, table=True):
     id: int | None = _id()
     owner: str
     brand: str
-    order_id: int = _big()
+    order_id: int | None = Field(default=None, sa_type=BigInteger)
     reference: str
     line_no: int
     level_id: int = _big()
@@ -277,6 +279,7 @@ class StockHoldRow(SQLModel, table=True):
     expires_at: datetime | None = _time_or_null()
     created_at: datetime = _now()
     ended_at: datetime | None = _time_or_null()
+    min_expiry: date | None = None
 
 
 class StockShortfallRow(SQLModel, table=True):
@@ -301,6 +304,7 @@ class OrderRow(SQLModel, table=True):
     """One order. ``body`` is the canonical Order without its personal fields.
 
     The receiver, and where the stream is personal the extensions, are sealed apart under the key ``receiver_key_id``.
+    ``released_at``: when its parcels went to their places; until then its plan may still be bettered.
     """
 
     __tablename__ = "sales_order"
@@ -335,10 +339,16 @@ class OrderRow(SQLModel, table=True):
     updated_at: datetime = _now()
     extensions_sealed: bytes | None = Field(default=None, sa_column=Column(BYTEA, nullable=True))
     extensions_token: str | None = None
+    member_code: str | None = None
+    released_at: datetime | None = _time_or_null()
 
 
 class OrderLineRow(SQLModel, table=True):
-    """One line: ``sku_code`` as the channel said it, ``sku_id`` as we resolved it."""
+    """One line: ``sku_code`` as the channel said it, ``sku_id`` as we resolved it.
+
+    A bundle becomes one line for each component: ``bundle_line_no`` is the channel's line, ``per_bundle`` the units in
+    one bundle. Lines with the same ``ship_group`` must not be split over places.
+    """
 
     __tablename__ = "sales_order_line"
     order_id: int = Field(primary_key=True, sa_type=BigInteger)
@@ -349,6 +359,9 @@ class OrderLineRow(SQLModel, table=True):
     amount_minor: int = _big()
     shipped: int = Field(default=0, sa_type=BigInteger)
     cancelled: int = Field(default=0, sa_type=BigInteger)
+    bundle_line_no: int | None = None
+    per_bundle: int = Field(default=1, sa_type=BigInteger)
+    ship_group: str | None = None
 
 
 class ParcelRow(SQLModel, table=True):

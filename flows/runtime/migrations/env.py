@@ -9,6 +9,7 @@ from flows.runtime.migrations import engine
 
 for tables in (
     "canonical_model.store.member_tables",
+    "canonical_model.store.one_stock_tables",
     "canonical_model.store.transfer_tables",
     "flows.runtime.people_tables",
     "flows.runtime.revision_tables",
