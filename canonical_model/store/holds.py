@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from psycopg import Connection
+from psycopg import Connection, Rollback
 from psycopg.rows import DictRow
 
 from canonical_model.errors import ConflictError
@@ -16,11 +16,29 @@ EXPIRY_BATCH: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class HoldLine:
-    """``quantity`` units of a level for one line of a parcel."""
+    """``quantity`` units of a level for one line of a parcel, of goods that do not expire before ``min_expiry``."""
 
     line_no: int
     level_id: int
     quantity: int
+    min_expiry: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldAsked:
+    """Parcels (by reference) to be held together or not at all.
+
+    ``order_id``: None for a checkout, which has no order yet. ``replaces``: references whose active holds end in the
+    same moment, so that their units serve this request. ``day``: whose parcel slots count, where places limit them.
+    """
+
+    owner: str
+    brand: str
+    order_id: int | None
+    parcels: Mapping[str, Sequence[HoldLine]]
+    expires_at: datetime | None = None
+    replaces: tuple[str, ...] = ()
+    day: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +63,13 @@ class Short:
 
 
 @dataclass(frozen=True, slots=True)
+class Full:
+    """Nothing is held: these places have no parcel slot left on that day."""
+
+    location_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The lines whose hold ended just now, none when it had before; and what is short because of it."""
 
@@ -60,7 +85,7 @@ def hold(
     *,
     owner: str,
     brand: str,
-    order_id: int,
+    order_id: int | None,
     reference: str,
     lines: Sequence[HoldLine],
     expires_at: datetime | None = None,
@@ -76,7 +101,7 @@ def hold_parcels(
     *,
     owner: str,
     brand: str,
-    order_id: int,
+    order_id: int | None,
     parcels: Mapping[str, Sequence[HoldLine]],
     expires_at: datetime | None = None,
 ) -> Held | Short:
@@ -104,6 +129,32 @@ def hold_parcels(
         names = ", ".join(parcels)
         raise ConflictError(f"{names}: used for another hold; take a new parcel number", code="hold.reference_used")
     return Short(tuple(row["short"])) if row["short"] else Held()
+
+
+def hold_many(connection: Connection[DictRow], asked: Sequence[HoldAsked]) -> list[Held | Short | Full]:
+    """The answer to each request, decided one after another in the order given, each all or nothing.
+
+    Asking again for the same parcels gets the same answer. ConflictError when a reference was used for something else,
+    or what it held was given back.
+    """
+    return [_hold_one(connection, request) for request in asked]
+
+
+def _hold_one(connection: Connection[DictRow], asked: HoldAsked) -> Held | Short | Full:
+    with connection.transaction() as whole:
+        for reference in asked.replaces:
+            release(connection, owner=asked.owner, brand=asked.brand, reference=reference, reason="replaced")
+        answer = hold_parcels(
+            connection,
+            owner=asked.owner,
+            brand=asked.brand,
+            order_id=asked.order_id,
+            parcels=asked.parcels,
+            expires_at=asked.expires_at,
+        )
+        if not isinstance(answer, Held):
+            raise Rollback(whole)
+    return answer
 
 
 def accept(

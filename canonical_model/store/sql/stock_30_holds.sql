@@ -11,7 +11,7 @@ LANGUAGE sql STABLE AS $$
     FROM stock_hold AS hold
     LEFT JOIN unnest(p_references, p_lines, p_levels, p_quantities) AS asked (reference, line_no, level_id, quantity)
         ON asked.reference = hold.reference AND asked.line_no = hold.line_no AND asked.level_id = hold.level_id
-        AND asked.quantity = hold.quantity AND hold.order_id = p_order AND hold.state IN ('active', 'shipped')
+        AND asked.quantity = hold.quantity AND hold.order_id IS NOT DISTINCT FROM p_order AND hold.state IN ('active', 'shipped')
     WHERE hold.owner = p_owner AND hold.brand = p_brand AND hold.reference = ANY (p_references);
 $$;
 
