@@ -142,11 +142,10 @@ class Rulebook:
         self.fingerprint: Final = sha256(text.encode()).hexdigest()
         document = _read(text)
         channels = document.pop("channels", {})
-        issues = [] if _are_tables(channels) else [Issue("channels", "rules.channels", "write [channels.NAME] tables")]
-        if issues or len(channels) > MAX_CHANNELS:
-            raise RecordError(issues or [Issue("channels", "rules.channels", f"at most {MAX_CHANNELS} channels")])
+        if wrong := _wrong_with(channels):
+            raise RecordError([Issue("channels", "rules.channels", wrong)])
         self._base = _parse(document, BASE)
-        self._channels = {name: _parse(_inherited(name, document, channels), name) for name in channels}
+        self._channels = _parse_each(document, channels)
 
     def rules(self, channel: str = "") -> Rules:
         """The rules of a channel; the base for one that the document does not name."""
@@ -163,12 +162,32 @@ def _read(text: str) -> dict[str, Any]:
         raise RecordError([Issue("", "rules.too_long", f"a rulebook has at most {MAX_BYTES} bytes; shorten it")])
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise RecordError([Issue("", "rules.toml", "this nests too deep; flatten it")]) from error
+    except ValueError as error:
         raise RecordError([Issue("", "rules.toml", f"this is not TOML: {error}")]) from error
 
 
-def _are_tables(channels: Any) -> bool:
-    return isinstance(channels, dict) and all(isinstance(table, dict) for table in channels.values())
+def _wrong_with(channels: Any) -> str | None:
+    if not isinstance(channels, dict) or not all(isinstance(table, dict) for table in channels.values()):
+        return "write [channels.NAME] tables"
+    if len(channels) > MAX_CHANNELS:
+        return f"at most {MAX_CHANNELS} channels"
+    return f"no channel may be called {BASE!r}; write its rules above the tables" if BASE in channels else None
+
+
+def _parse_each(base: Mapping[str, Any], channels: Mapping[str, Mapping[str, Any]]) -> dict[str, Rules]:
+    """The rules of each channel. RecordError: what is wrong with any of them."""
+    parsed: dict[str, Rules] = {}
+    issues: list[Issue] = []
+    for name in channels:
+        try:
+            parsed[name] = _parse(_inherited(name, base, channels), name)
+        except RecordError as error:
+            issues += error.issues
+    if issues:
+        raise RecordError(issues)
+    return parsed
 
 
 def _inherited(name: str, base: Mapping[str, Any], channels: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
