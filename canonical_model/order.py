@@ -53,7 +53,10 @@ class Receiver(Entity):
 
 
 class OrderLine(Entity):
-    """``quantity`` of ``sku`` (the source's own code) in ``unit``; amounts are for the whole line."""
+    """``quantity`` of ``sku`` (the source's own code) in ``unit``; amounts are for the whole line.
+
+    Lines with the same ``ship_group`` leave in one parcel.
+    """
 
     line_no: Annotated[int, Field(ge=1, le=10_000)]
     sku: Code
@@ -62,6 +65,7 @@ class OrderLine(Entity):
     list_minor: Minor = 0
     discount_minor: Minor = 0
     amount_minor: Minor
+    ship_group: Code | None = None
 
 
 class Payment(Entity):
@@ -75,7 +79,8 @@ class Payment(Entity):
 class Order(Sourced):
     """One order of one channel; ``order_no`` is the channel's number, unique within it.
 
-    ``seller`` is the party that sold; a return names the order it reverses in ``returns_order_no``.
+    ``seller`` is the party that sold; a return names the order it reverses in ``returns_order_no``. ``member`` is the
+    buyer's membership number.
     """
 
     channel: Code
@@ -96,6 +101,7 @@ class Order(Sourced):
     receipt_no: Code | None = None
     returns_order_no: Code | None = None
     reason: Text | None = None
+    member: Code | None = None
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
