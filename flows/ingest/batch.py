@@ -34,12 +34,20 @@ class MessageHead:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Raw records of one message. ``positions``: where each stood in it; ``sealed``: its sealed form, if personal."""
+    """Raw records of one message. ``positions``: where each stood in it; ``sealed``: its sealed form, if personal.
+
+    When records of several messages are applied together, ``heads`` has the message of each.
+    """
 
     head: MessageHead
     positions: Sequence[int]
     records: Sequence[Any]
     sealed: Sequence[Sealed] | None = None
+    heads: Sequence[MessageHead] | None = None
+
+    def head_of(self, index: int) -> MessageHead:
+        """The message that a record came in."""
+        return self.head if self.heads is None else self.heads[index]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""``ingest.message``: a stored message becomes canonical rows, in one transaction. ``ingest.refeed``: records that
+"""``ingest.message``: stored messages become canonical rows, in one transaction. ``ingest.refeed``: records that
 waited in quarantine are fed again.
 
     message ──apply──> levels, SKUs, places, orders, signals   (the good records)
@@ -7,6 +7,8 @@ waited in quarantine are fed again.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
@@ -14,70 +16,101 @@ from psycopg.types.json import Jsonb
 from canonical_model.errors import LimitError, RecordError
 from flows.ingest.batch import Batch, Outcome
 from flows.ingest.intake import Intake, mapping_in_force, open_intake
-from flows.ingest.messages import as_corrected, get_message, read_batch
-from flows.ingest.pipeline import process, quarantine_document
+from flows.ingest.messages import as_corrected, get_messages, read_batches
+from flows.ingest.pipeline import process_many, quarantine_document
 from flows.ingest.refeed import REFEED_FLOW, feed_open, feed_unblocked, selection_of, start_refeed
 from flows.runtime import metrics, quarantine, telemetry
 from flows.runtime.database import UnitOfWork
-from flows.runtime.flow import Finish, Flow, Goto, Run, step, wait_for
-from flows.runtime.inbox import INGEST_FLOW
+from flows.runtime.flow import Finish, Flow, Goto, Run, batch_step, step, wait_for
+from flows.runtime.inbox import INGEST_FLOW, TOGETHER
 
 INGEST_LANE: Final = "ingest"
 NAMED_RECORDS: Final = 20
+MESSAGES: Final = 200
 SECOND_LOOK_S: Final = 60.0  # no transaction lives that long: see STATEMENT_TIMEOUT_MS
 
 
-@step()
-def apply(run: Run, uow: UnitOfWork) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a message. ``positions``: of the records that were ignored, by reason."""
+
+    state: str
+    records: int
+    quarantined: int
+    ignored: int = 0
+    positions: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    error: RecordError | LimitError | None = None
+
+
+@batch_step(size=MESSAGES, together=TOGETHER)
+def apply(runs: Sequence[Run], uow: UnitOfWork) -> list[dict[str, Any]]:
     """Take every good record, quarantine the bad ones; what was ignored is the result, by reason.
 
-    A replay (a run under another key than the message's) also closes what is good by now.
+    Messages that came together are of one stream. A replay (a run under another key than the message's) is alone, and
+    also closes what is good by now.
     """
-    row = get_message(uow.connection, str(run.input["message_id"]))
+    rows = get_messages(uow.connection, [str(run.input["message_id"]) for run in runs])
     estate = uow.services.estate
-    connector, stream = estate.connector(row["system"]), estate.stream(row["system"], row["stream"])
+    first = rows[0]
+    connector, stream = estate.connector(first["system"]), estate.stream(first["system"], first["stream"])
     intake = open_intake(connector, stream, mapping_in_force(uow.connection, connector, stream))
-    try:
-        batch = read_batch(uow, row, intake.connector, intake.spec)
-    except (RecordError, LimitError) as error:
-        quarantine_document(uow, intake, row, error)
-        _settle(uow, row["id"], "unreadable", records=0, quarantined=1, error=error)
-        return {}
-    is_replay = run.business_key != row["id"]
-    outcome = _processed(uow, intake, as_corrected(uow, batch) if is_replay else batch)
+    settled: dict[str, Settled] = {}
+    batches: list[Batch] = []
+    for row, batch in zip(rows, read_batches(uow, rows, connector, stream), strict=True):
+        if isinstance(batch, Batch):
+            batches.append(batch)
+        else:
+            quarantine_document(uow, intake, row, batch)
+            settled[row["id"]] = Settled("unreadable", records=0, quarantined=1, error=batch)
+    is_replay = any(run.business_key != run.input["message_id"] for run in runs)
     if is_replay:
-        still_bad = [batch.positions[index] for index in outcome.refused]
-        quarantine.close_message(uow.connection, row["id"], still_bad=still_bad)
-    if outcome.linked or any(refusal.missing for refusal in outcome.refused.values()):
-        start_refeed(uow, owner=run.owner, brand=run.brand, key=row["id"])
-    _settle(
-        uow,
-        row["id"],
-        "applied",
-        records=len(batch.records),
-        quarantined=len(outcome.refused),
-        ignored=len(outcome.ignored),
-    )
-    return {"ignored": _ignored_positions(batch, outcome)}
+        batches = [as_corrected(uow, batch) for batch in batches]
+    outcomes = _processed(uow, intake, batches) if batches else []
+    for batch, outcome in zip(batches, outcomes, strict=True):
+        if is_replay:
+            still_bad = [batch.positions[index] for index in outcome.refused]
+            quarantine.close_message(uow.connection, batch.head.id, still_bad=still_bad)
+        settled[batch.head.id] = Settled(
+            "applied",
+            len(batch.records),
+            len(outcome.refused),
+            len(outcome.ignored),
+            _ignored_positions(batch, outcome),
+        )
+    _feed_those_who_wait(uow, batches, outcomes)
+    _settle(uow, settled)
+    return [{} if (end := settled[row["id"]]).error else {"ignored": end.positions} for row in rows]
 
 
-def _processed(uow: UnitOfWork, intake: Intake, batch: Batch) -> Outcome:
+def _feed_those_who_wait(uow: UnitOfWork, batches: Sequence[Batch], outcomes: Sequence[Outcome]) -> None:
+    """Start one refeed for all messages of a batch when parents arrived, or records wait for one."""
+    for batch, outcome in zip(batches, outcomes, strict=True):
+        if outcome.linked or any(refusal.missing for refusal in outcome.refused.values()):
+            start_refeed(uow, owner=batch.head.owner, brand=batch.head.brand, key=batch.head.id)
+            return
+
+
+def _processed(uow: UnitOfWork, intake: Intake, batches: Sequence[Batch]) -> list[Outcome]:
     """Process under a span that names the records, so that a trace is found by an order's number."""
-    head = batch.head
+    head = batches[0].head
+    records = [record for batch in batches for record in batch.records]
     attributes = {
         "yipan.system": head.system,
         "yipan.stream": head.stream,
         "yipan.message": head.id,
-        "yipan.source_ids": [name for name in map(intake.source_id, batch.records[:NAMED_RECORDS]) if name],
+        "yipan.source_ids": [name for name in map(intake.source_id, records[:NAMED_RECORDS]) if name],
     }
     with telemetry.span(f"ingest {head.system}/{head.stream}", attributes=attributes) as span:
-        outcome = process(uow, intake, batch)
-        counts = {"quarantined": len(outcome.refused), "ignored": len(outcome.ignored)}
-        counts["accepted"] = len(batch.records) - sum(counts.values())
+        outcomes = process_many(uow, intake, batches)
+        counts = {
+            "quarantined": sum(len(outcome.refused) for outcome in outcomes),
+            "ignored": sum(len(outcome.ignored) for outcome in outcomes),
+        }
+        counts["accepted"] = len(records) - sum(counts.values())
         for result, count in counts.items():
             span.set_attribute(f"yipan.{result}", count)
             metrics.RECORDS.labels(head.system, head.stream, result).inc(count)
-    return outcome
+    return outcomes
 
 
 def _ignored_positions(batch: Batch, outcome: Outcome) -> dict[str, list[int]]:
@@ -87,27 +120,21 @@ def _ignored_positions(batch: Batch, outcome: Outcome) -> dict[str, list[int]]:
     return positions
 
 
-def _settle(
-    uow: UnitOfWork,
-    message_id: str,
-    state: str,
-    *,
-    records: int,
-    quarantined: int,
-    ignored: int = 0,
-    error: RecordError | LimitError | None = None,
-) -> None:
+def _settle(uow: UnitOfWork, settled: Mapping[str, Settled]) -> None:
+    ends = settled.values()
     uow.execute(
-        "UPDATE message SET state = %s, records = %s, accepted = %s, quarantined = %s, ignored = %s, error = %s,"
-        " applied_at = clock_timestamp() WHERE id = %s",
+        "UPDATE message AS m SET state = s.state, records = s.records, accepted = s.accepted,"
+        " quarantined = s.quarantined, ignored = s.ignored, error = s.error, applied_at = clock_timestamp()"
+        " FROM unnest(%s::text[], %s::text[], %s::int[], %s::int[], %s::int[], %s::int[], %s::jsonb[])"
+        " AS s (id, state, records, accepted, quarantined, ignored, error) WHERE m.id = s.id",
         (
-            state,
-            records,
-            max(0, records - quarantined - ignored),
-            quarantined,
-            ignored,
-            Jsonb({"code": error.code, "detail": error.detail}) if error else None,
-            message_id,
+            list(settled),
+            [end.state for end in ends],
+            [end.records for end in ends],
+            [max(0, end.records - end.quarantined - end.ignored) for end in ends],
+            [end.quarantined for end in ends],
+            [end.ignored for end in ends],
+            [Jsonb({"code": end.error.code, "detail": end.error.detail}) if end.error else None for end in ends],
         ),
     )
 
@@ -148,5 +175,7 @@ def feed_again(run: Run, uow: UnitOfWork) -> Goto | Finish | dict[str, int]:
 
 second_look = wait_for("second_look", (), SECOND_LOOK_S, on_timeout=None)
 
-INGEST_MESSAGE: Final = Flow(INGEST_FLOW, version=1, steps=(apply,), lane=INGEST_LANE)
+_ALONE: Final = step(name=apply.name)(lambda run, uow: apply.call([run], uow)[0])
+_RETIRED: Final = Flow(INGEST_FLOW, version=1, steps=(_ALONE,), lane=INGEST_LANE)
+INGEST_MESSAGE: Final = Flow(INGEST_FLOW, version=2, steps=(apply,), lane=INGEST_LANE, retired=(_RETIRED,))
 REFEED: Final = Flow(REFEED_FLOW, version=1, steps=(feed, second_look, feed_again), lane=INGEST_LANE)

@@ -1,5 +1,7 @@
 """A stored message back to records, and the per-record answer about it."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +23,17 @@ from flows.runtime.sealing import Sealed
 
 def get_message(connection: Connection[DictRow], message_id: str) -> DictRow:
     """The whole ``message`` row. NotFoundError if there is none."""
-    row = connection.execute("SELECT * FROM message WHERE id = %s", (message_id,)).fetchone()
-    if row is None:
-        raise NotFoundError(f"there is no message {message_id!r}", code="message.unknown", message_id=message_id)
+    (row,) = get_messages(connection, [message_id])
     return row
+
+
+def get_messages(connection: Connection[DictRow], message_ids: Sequence[str]) -> list[DictRow]:
+    """The whole ``message`` rows, in that order. NotFoundError if one is missing."""
+    found = connection.execute("SELECT * FROM message WHERE id = ANY(%s)", (list(message_ids),))
+    rows = {row["id"]: row for row in found}
+    if missing := next((each for each in message_ids if each not in rows), None):
+        raise NotFoundError(f"there is no message {missing!r}", code="message.unknown", message_id=missing)
+    return [rows[each] for each in message_ids]
 
 
 def head_of(row: DictRow) -> MessageHead:
@@ -45,15 +54,35 @@ def read_batch(uow: UnitOfWork, row: DictRow, connector: Connector, spec: Stream
 
     RecordError or LimitError when the document cannot be read.
     """
+    (batch,) = read_batches(uow, [row], connector, spec)
+    if isinstance(batch, Batch):
+        return batch
+    raise batch
+
+
+def read_batches(
+    uow: UnitOfWork, rows: Sequence[DictRow], connector: Connector, spec: StreamSpec
+) -> list[Batch | RecordError | LimitError]:
+    """As ``read_batch`` for many messages of one stream, in order; the error in the place of one that cannot be
+    read."""
     if spec.personal:
-        return _read_sealed(uow, row)
+        return [*_read_sealed(uow, rows)]
+    return [_read_open(uow, row, connector, spec) for row in rows]
+
+
+def _read_open(
+    uow: UnitOfWork, row: DictRow, connector: Connector, spec: StreamSpec
+) -> Batch | RecordError | LimitError:
     try:
         records = parse_records(read_body(row), row["media_type"], connector, spec)
-    except (RecordError, LimitError):
+    except (RecordError, LimitError) as error:
         corrected = quarantine.find_corrected(uow.connection, row["id"]).get(WHOLE_MESSAGE)
         if corrected is None:
-            raise
-        records = parse_records(quarantine.read_latest(corrected), row["media_type"], connector, spec)
+            return error
+        try:
+            records = parse_records(quarantine.read_latest(corrected), row["media_type"], connector, spec)
+        except (RecordError, LimitError) as still:
+            return still
     return Batch(head_of(row), range(len(records)), records)
 
 
@@ -84,19 +113,27 @@ def parse_records(body: bytes, media_type: str, connector: Connector, spec: Stre
     return extract_records(document, spec.records, limits=limits)
 
 
-def _read_sealed(uow: UnitOfWork, row: DictRow) -> Batch:
+def _read_sealed(uow: UnitOfWork, rows: Sequence[DictRow]) -> list[Batch]:
     found = uow.execute(
-        "SELECT position, key_id, sealed FROM message_record WHERE message_id = %s ORDER BY position", (row["id"],)
+        "SELECT message_id, position, key_id, sealed FROM message_record WHERE message_id = ANY(%s)"
+        " ORDER BY message_id, position",
+        ([row["id"] for row in rows],),
     ).fetchall()
     sealed = [Sealed(record["key_id"], record["sealed"]) for record in found]
     plain = uow.services.vault.open_many(uow.connection, sealed)
-    kept = [index for index, content in enumerate(plain) if content is not None]
-    return Batch(
-        head_of(row),
-        [found[index]["position"] for index in kept],
-        [orjson.loads(plain[index] or b"null") for index in kept],
-        [sealed[index] for index in kept],
-    )
+    kept: defaultdict[str, list[tuple[int, Any, Sealed]]] = defaultdict(list)
+    for record, cover, content in zip(found, sealed, plain, strict=True):
+        if content is not None:
+            kept[record["message_id"]].append((record["position"], orjson.loads(content), cover))
+    return [
+        Batch(
+            head_of(row),
+            [position for position, _, _ in kept[row["id"]]],
+            [record for _, record, _ in kept[row["id"]]],
+            [cover for _, _, cover in kept[row["id"]]],
+        )
+        for row in rows
+    ]
 
 
 def record_results(uow: UnitOfWork, message_id: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from canonical_model.errors import Issue
 from canonical_model.order import OrderKind, OrderStatus
 from canonical_model.store import crosswalk, orders
 from flows.ingest import store
-from flows.ingest.batch import Batch, Ignored, Outcome, Refusal, Values, unknown_reference
+from flows.ingest.batch import Batch, Ignored, MessageHead, Outcome, Refusal, Values, unknown_reference
 from flows.ingest.intake import Intake
 from flows.ingest.units import Units, to_base_units
 from flows.one_stock.geography import locate
@@ -114,7 +114,7 @@ def _insert(
         elif not inserted.new:
             outcome.ignored[index] = Ignored.DUPLICATE
         elif values[index]["kind"] == OrderKind.DELIVERY:
-            starts.append(_fulfil(batch, inserted.order_id))
+            starts.append(_fulfil(batch.head_of(index), inserted.order_id))
         else:
             orders.add_event(uow.connection, inserted.order_id, values[index]["kind"], {})
     start_runs(uow, starts)
@@ -141,7 +141,7 @@ def _new_order(
         receiver_token=token(_as_text(personal)) if personal else None,
         extensions_sealed=extensions.content if extensions else None,
         extensions_token=token(_as_text(value[EXTENSIONS])) if extensions else None,
-        traceparent=batch.head.traceparent,
+        traceparent=batch.head_of(index).traceparent,
     )
 
 
@@ -184,12 +184,12 @@ def _conflict(order_no: str) -> Refusal:
     return Refusal((Issue("order_no", "order.conflict", detail),))
 
 
-def _fulfil(batch: Batch, order_id: int) -> Start:
+def _fulfil(head: MessageHead, order_id: int) -> Start:
     return Start(
         flow=FULFIL_ORDER,
-        owner=batch.head.owner,
-        brand=batch.head.brand,
+        owner=head.owner,
+        brand=head.brand,
         key=str(order_id),
         input={"order_id": order_id},
-        traceparent=batch.head.traceparent,
+        traceparent=head.traceparent,
     )

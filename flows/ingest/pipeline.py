@@ -1,6 +1,7 @@
 """The way of a batch: judge each record, apply the good ones, put the bad ones in quarantine."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 import orjson
@@ -40,13 +41,54 @@ APPLY: Final[Mapping[EntityName, Apply]] = {
 
 def process(uow: UnitOfWork, intake: Intake, batch: Batch) -> Outcome:
     """Take what can be taken, quarantine the rest, all in the caller's transaction."""
-    values, outcome = judge(intake, batch)
-    if values:
-        outcome.absorb(_apply(uow, intake, batch, values))
-    quarantine.put(
-        uow.connection, _origin(intake, batch.head), (_bad(intake, batch, *item) for item in outcome.refused.items())
-    )
+    (outcome,) = process_many(uow, intake, [batch])
     return outcome
+
+
+def process_many(uow: UnitOfWork, intake: Intake, batches: Sequence[Batch]) -> list[Outcome]:
+    """As ``process`` for several messages of one stream, whose good records are applied together; in order."""
+    judged = [judge(intake, batch) for batch in batches]
+    outcomes = [outcome for _, outcome in judged]
+    whole, values = (batches[0], judged[0][0]) if len(batches) == 1 else _joined(batches, [good for good, _ in judged])
+    if values:
+        applied = _apply(uow, intake, whole, values)
+        _share_out(applied, batches, outcomes)
+    for batch, outcome in zip(batches, outcomes, strict=True):
+        bad = (_bad(intake, batch, *item) for item in outcome.refused.items())
+        quarantine.put(uow.connection, _origin(intake, batch.head), bad)
+    return outcomes
+
+
+def _joined(batches: Sequence[Batch], values: Sequence[Values]) -> tuple[Batch, Values]:
+    """All of them as one; an index counts on from where the batch before ended."""
+    sealed = [cover for batch in batches for cover in batch.sealed or ()]
+    whole = Batch(
+        batches[0].head,
+        [position for batch in batches for position in batch.positions],
+        [record for batch in batches for record in batch.records],
+        None if batches[0].sealed is None else sealed,
+        [batch.head for batch in batches for _ in batch.records],
+    )
+    starts = accumulate((len(batch.records) for batch in batches), initial=0)
+    return whole, {
+        start + index: value for start, good in zip(starts, values, strict=False) for index, value in good.items()
+    }
+
+
+def _share_out(applied: Outcome, batches: Sequence[Batch], outcomes: Sequence[Outcome]) -> None:
+    """Add to each message's outcome what became of its own records. One of them tells of new parents for all."""
+    places = [(outcome, index) for batch, outcome in zip(batches, outcomes, strict=True) for index in _indexes(batch)]
+    for whole, refusal in applied.refused.items():
+        outcome, index = places[whole]
+        outcome.refused[index] = refusal
+    for whole, reason in applied.ignored.items():
+        outcome, index = places[whole]
+        outcome.ignored[index] = reason
+    outcomes[0].linked |= applied.linked
+
+
+def _indexes(batch: Batch) -> range:
+    return range(len(batch.records))
 
 
 def quarantine_document(uow: UnitOfWork, intake: Intake, message: DictRow, error: RecordError | LimitError) -> None:

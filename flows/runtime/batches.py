@@ -38,11 +38,11 @@ class Batches:
 
     def group(self, claims: Sequence[Claim]) -> list[list[Claim]]:
         """Runs to be carried on together; a run that does not stand at a batch step is a group of its own."""
-        together: defaultdict[tuple[str, int, int], list[Claim]] = defaultdict(list)
+        together: defaultdict[tuple[str, int, int, str | None], list[Claim]] = defaultdict(list)
         alone: list[list[Claim]] = []
         for claim in claims:
             if _joins(claim):
-                together[claim.flow.name, claim.flow.version, claim.position].append(claim)
+                together[claim.flow.name, claim.flow.version, claim.position, claim.company].append(claim)
             else:
                 alone.append([claim])
         return [part for group in together.values() for part in _parts(group)] + alone
@@ -120,6 +120,7 @@ def _joins(claim: Claim) -> bool:
         and not claim.undoing
         and claim.run.attempt == 1
         and not claim.cancel_requested
+        and (claim.step.together is None or claim.company is not None)
     )
 
 

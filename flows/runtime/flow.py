@@ -128,10 +128,15 @@ class LocalStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStep(Step):
-    """``call`` returns one result per run, in order; a Park in its place parks only that run."""
+    """``call`` returns one result per run, in order; a Park in its place parks only that run.
+
+    ``together``: a field of the run's input. Only runs with the same word in it are done together, and a run without
+    one is done alone.
+    """
 
     call: Callable[[Sequence[Run], UnitOfWork], Sequence[Json]]
     size: int = 500
+    together: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +181,7 @@ def step(**options: Any) -> Callable[[Callable[[Run, UnitOfWork], Json]], LocalS
 
 
 def batch_step(**options: Any) -> Callable[[Callable[[Sequence[Run], UnitOfWork], Sequence[Json]]], BatchStep]:
-    """Declare a batch step; options are those of Step, and ``size``."""
+    """Declare a batch step; options are those of Step, ``size`` and ``together``."""
     return lambda call: BatchStep(call=call, **{"name": call.__name__, **options})
 
 

@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
@@ -18,7 +18,7 @@ from canonical_model.ports import LaneSpec
 from flows.runtime import telemetry
 from flows.runtime.catalogue import Catalogue
 from flows.runtime.database import Database, Row, UnitOfWork
-from flows.runtime.flow import Flow, Run, Start, Step
+from flows.runtime.flow import BatchStep, Flow, Run, Start, Step
 from flows.runtime.runs import Lease, Started, get_flow, start_runs
 
 LOST_LEASE_SQLSTATE: Final = "YP001"
@@ -75,6 +75,12 @@ class Claim:
         return self.direction == "undo"
 
     @property
+    def company(self) -> str | None:
+        """The word that runs must share to be done together at this step, if it asks for one."""
+        step = self.step
+        return self.run.input.get(step.together) if isinstance(step, BatchStep) and step.together else None
+
+    @property
     def pivoted(self) -> bool:
         """Whether a pivot step is done, so that the run may only go forward."""
         return any(s.pivot and self.run.results.get(s.name) is not None for s in self.flow.steps[: self.position])
@@ -117,9 +123,9 @@ class Leases:
         )
 
     def claim_batch(self, like: Claim, wanted: int) -> list[Claim]:
-        """More due runs that stand at the same step of the same flow for the first time."""
+        """More due runs that stand at the same step of the same flow for the first time and may be done with it."""
         return self._taken(
-            _COLUMNS + "flow_claim(%s, %s, %s, %s, %s, %s, %s, %s)",
+            _COLUMNS + "flow_claim(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 like.lane,
                 self.worker,
@@ -129,6 +135,8 @@ class Leases:
                 like.flow.name,
                 like.flow.version,
                 like.position,
+                like.step.together if isinstance(like.step, BatchStep) else None,
+                like.company,
             ),
         )
 
@@ -147,13 +155,12 @@ class Leases:
             ),
         )
 
-    def claim_one(self, run_id: int) -> Claim | None:
-        """Exactly that run, if it is due in a flow lane."""
-        claims = self._taken(
-            _COLUMNS + "flow_claim_one(%s, %s, %s, %s, %s)",
-            (run_id, list(self._catalogue.lanes), self.worker, self.lease_s, self._catalogue.known),
+    def claim_these(self, run_ids: Sequence[int]) -> list[Claim]:
+        """Those of these runs that are due in a flow lane and that nobody else holds."""
+        return self._taken(
+            _COLUMNS + "flow_claim_these(%s, %s, %s, %s, %s)",
+            (list(run_ids), list(self._catalogue.lanes), self.worker, self.lease_s, self._catalogue.known),
         )
-        return claims[0] if claims else None
 
     def begin(self, uow: UnitOfWork, start: Start, *, commit: bool) -> tuple[Started, Claim | None]:
         """Start a run under a lease of this process, in the caller's transaction; no claim if it is not new."""

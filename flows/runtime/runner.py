@@ -8,7 +8,7 @@ everything rolls back.
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -140,7 +140,7 @@ class Runner:
         if claim is not None:
             self._leases.hold([claim])
         else:
-            claim = self._leases.claim_one(run_id)
+            claim = next(iter(self._leases.claim_these([run_id])), None)
         if claim is not None:
             try:
                 move, _ = self._carry(claim)
@@ -151,6 +151,17 @@ class Runner:
         with self._database.unit() as uow:
             row = runs.get_run(uow, run_id)
         return RunState(run_id, row["state"], row["outcome"], row["results"], row["error"])
+
+    def run_many(self, run_ids: Sequence[int]) -> None:
+        """Carry exactly those runs on in this thread, together where they stand at the same batch step.
+
+        Those that another worker holds, or that are not due, are left to it.
+        """
+        claims = self._leases.claim_these(run_ids)
+        try:
+            self._carry_all(claims)
+        finally:
+            self._leases.forget(claims)
 
     def sweep(self) -> list[str]:
         """Free the runs of dead workers and end overdue waits; the lanes in which runs are due now."""

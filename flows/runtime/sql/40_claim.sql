@@ -1,8 +1,11 @@
 -- Takes due runs of a lane under a lease. ``known`` are the flows this process can carry on, as name@version.
--- ``at_*`` narrow the claim to runs that stand at one step, for a batch.
+-- ``at_*`` narrow the claim to runs that stand at one step, and say the same word in a field of their input, for a
+-- batch.
+DROP FUNCTION IF EXISTS flow_claim(text, text, double precision, integer, text[], text, integer, integer);
 CREATE OR REPLACE FUNCTION flow_claim(
     in_lane text, worker text, lease_s double precision, wanted integer, known text[],
-    at_flow text DEFAULT NULL, at_version integer DEFAULT NULL, at_position integer DEFAULT NULL)
+    at_flow text DEFAULT NULL, at_version integer DEFAULT NULL, at_position integer DEFAULT NULL,
+    at_field text DEFAULT NULL, at_word text DEFAULT NULL)
 RETURNS SETOF flow_run
 LANGUAGE plpgsql SET enable_seqscan TO off AS $$
 DECLARE
@@ -13,7 +16,8 @@ BEGIN
         SELECT id FROM flow_run
          WHERE state = 'ready' AND lane = in_lane AND wake_at <= moment AND flow || '@' || version = ANY (known)
            AND (at_flow IS NULL OR (flow = at_flow AND version = at_version AND position = at_position
-                                    AND direction = 'forward' AND attempt = 0))
+                                    AND direction = 'forward' AND attempt = 0
+                                    AND (at_field IS NULL OR input ->> at_field = at_word)))
          ORDER BY wake_at, id
          LIMIT wanted
            FOR NO KEY UPDATE SKIP LOCKED)
@@ -25,20 +29,27 @@ BEGIN
     RETURNING r.*;
 END $$;
 
--- Takes exactly this run, if it is due in one of these lanes.
-CREATE OR REPLACE FUNCTION flow_claim_one(
-    in_run_id bigint, lanes text[], worker text, lease_s double precision, known text[])
+-- Takes those of these runs that are due in one of these lanes and that nobody else is taking.
+DROP FUNCTION IF EXISTS flow_claim_one(bigint, text[], text, double precision, text[]);
+CREATE OR REPLACE FUNCTION flow_claim_these(
+    run_ids bigint[], lanes text[], worker text, lease_s double precision, known text[])
 RETURNS SETOF flow_run
 LANGUAGE plpgsql SET enable_seqscan TO off AS $$
 DECLARE
     moment timestamptz := clock_timestamp();
 BEGIN
     RETURN QUERY
+    WITH picked AS MATERIALIZED (
+        SELECT id FROM flow_run
+         WHERE id = ANY (run_ids) AND state = 'ready' AND wake_at <= moment AND lane = ANY (lanes)
+           AND flow || '@' || version = ANY (known)
+         ORDER BY id
+           FOR NO KEY UPDATE SKIP LOCKED)
     UPDATE flow_run r
        SET state = 'running', fence = r.fence + 1, attempt = r.attempt + 1, lease_owner = worker,
            lease_until = moment + make_interval(secs => lease_s), updated_at = moment
-     WHERE r.id = in_run_id AND r.state = 'ready' AND r.wake_at <= moment AND r.lane = ANY (lanes)
-       AND r.flow || '@' || r.version = ANY (known)
+      FROM picked
+     WHERE r.id = picked.id
     RETURNING r.*;
 END $$;
 
