@@ -57,6 +57,7 @@ READING: Final = {
     "corrections": {"read_editable", "mapping_state"},
     "estate_view": {"systems", "lanes"},
     "stories": {"search", "story"},
+    "stock_view": {"read_ledger", "read_pool", "search_goods"},
 }
 
 
@@ -118,7 +119,7 @@ def _check_import(path: Path, node: ast.ImportFrom) -> None:
     names = {name.name for name in node.names}
     if node.module == "hub_api":
         assert names <= set(READING), f"{path.name}:{node.lineno} imports {names}"
-    elif node.module in ("hub_api.corrections", "hub_api.estate_view", "hub_api.stories", "hub_api.messages"):
+    elif (node.module or "").removeprefix("hub_api.") in {*READING, "messages"}:
         assert all(name[0].isupper() for name in names), f"{path.name}:{node.lineno} imports {names}"
     else:
         assert (node.module or "").startswith("hub_api.console"), f"{path.name}:{node.lineno} imports {node.module}"

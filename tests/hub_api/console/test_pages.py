@@ -16,6 +16,7 @@ PARTS: Final = {"{kind}": "order", "{system}": "pos", "{stream}": "sales", "{mes
 EMPTY: Final = {
     "/audit",
     "/search",
+    "/stock",
     "/inbox",
     "/estate",
     "/messages",
