@@ -1,11 +1,11 @@
 """Holds: goods promised to the lines of parcels. A hold ends once: shipped, released or expired."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from psycopg import Connection, Rollback
+from psycopg import Connection
 from psycopg.rows import DictRow
 
 from canonical_model.errors import ConflictError
@@ -89,11 +89,10 @@ def hold(
     reference: str,
     lines: Sequence[HoldLine],
     expires_at: datetime | None = None,
-) -> Held | Short:
-    """Hold all ``lines`` for the parcel ``reference``, or none; see ``hold_parcels``."""
-    return hold_parcels(
-        connection, owner=owner, brand=brand, order_id=order_id, parcels={reference: lines}, expires_at=expires_at
-    )
+) -> Held | Short | Full:
+    """Hold all ``lines`` for the parcel ``reference``, or none; see ``hold_many``."""
+    [answer] = hold_many(connection, [HoldAsked(owner, brand, order_id, {reference: lines}, expires_at)])
+    return answer
 
 
 def hold_parcels(
@@ -104,57 +103,93 @@ def hold_parcels(
     order_id: int | None,
     parcels: Mapping[str, Sequence[HoldLine]],
     expires_at: datetime | None = None,
-) -> Held | Short:
-    """Hold the lines of all ``parcels`` (by reference), or none.
-
-    A level gives only what ``on_hand - safety - held`` has. Asking again for the same parcels gets the same answer.
-    ConflictError when a reference was used for something else, or what it held was given back.
-    """
-    asked = [(reference, line) for reference, lines in parcels.items() for line in lines]
-    row = connection.execute(
-        "SELECT conflict, short FROM hold_stock(%s, %s, %s, %s, %s, %s::bigint[], %s::bigint[], %s)",
-        [
-            owner,
-            brand,
-            order_id,
-            [reference for reference, _ in asked],
-            [line.line_no for _, line in asked],
-            [line.level_id for _, line in asked],
-            [line.quantity for _, line in asked],
-            expires_at,
-        ],
-    ).fetchone()
-    assert row is not None
-    if row["conflict"]:
-        names = ", ".join(parcels)
-        raise ConflictError(f"{names}: used for another hold; take a new parcel number", code="hold.reference_used")
-    return Short(tuple(row["short"])) if row["short"] else Held()
+) -> Held | Short | Full:
+    """Hold the lines of all ``parcels`` (by reference), or none; see ``hold_many``."""
+    [answer] = hold_many(connection, [HoldAsked(owner, brand, order_id, parcels, expires_at)])
+    return answer
 
 
 def hold_many(connection: Connection[DictRow], asked: Sequence[HoldAsked]) -> list[Held | Short | Full]:
     """The answer to each request, decided one after another in the order given, each all or nothing.
 
-    Asking again for the same parcels gets the same answer. ConflictError when a reference was used for something else,
-    or what it held was given back.
+    A level gives only what ``on_hand - safety - held`` has, goods that last only what its lots have, a place with a
+    capacity only the slots of the day. Asking again for the same parcels gets the same answer. ConflictError when a
+    reference was used for something else, or what it held was given back. Callers have locked the order or checkout
+    that the references belong to.
     """
-    return [_hold_one(connection, request) for request in asked]
+    answers = hold_each(connection, asked)
+    for answer in answers:
+        if isinstance(answer, ConflictError):
+            raise answer
+    return [answer for answer in answers if not isinstance(answer, ConflictError)]
 
 
-def _hold_one(connection: Connection[DictRow], asked: HoldAsked) -> Held | Short | Full:
-    with connection.transaction() as whole:
-        for reference in asked.replaces:
-            release(connection, owner=asked.owner, brand=asked.brand, reference=reference, reason="replaced")
-        answer = hold_parcels(
-            connection,
-            owner=asked.owner,
-            brand=asked.brand,
-            order_id=asked.order_id,
-            parcels=asked.parcels,
-            expires_at=asked.expires_at,
-        )
-        if not isinstance(answer, Held):
-            raise Rollback(whole)
-    return answer
+def hold_each(connection: Connection[DictRow], asked: Sequence[HoldAsked]) -> list[Held | Short | Full | ConflictError]:
+    """As ``hold_many``, with the error as the answer of the request that it is about; the others are decided."""
+    answers: list[Held | Short | Full | ConflictError] = [Held()] * len(asked)
+    for batch in _batches(asked):
+        refused = _hold_batch(connection, [asked[position] for position in batch])
+        for number, answer in refused.items():
+            answers[batch[number]] = answer
+    return answers
+
+
+def _batches(asked: Sequence[HoldAsked]) -> Iterator[list[int]]:
+    """Positions of requests that one call can decide: of one brand, and no reference in two of them.
+
+    Brands share no goods, so which of them comes first is no matter; it is always the same, and so are the locks.
+    """
+    by_brand: dict[tuple[str, str], list[int]] = {}
+    for position, request in enumerate(asked):
+        by_brand.setdefault((request.owner, request.brand), []).append(position)
+    for _, positions in sorted(by_brand.items()):
+        batch: list[int] = []
+        seen: set[str] = set()
+        for position in positions:
+            names = {*asked[position].parcels, *asked[position].replaces}
+            if not seen.isdisjoint(names):
+                yield batch
+                batch, seen = [], set()
+            batch.append(position)
+            seen |= names
+        yield batch
+
+
+def _hold_batch(connection: Connection[DictRow], asked: Sequence[HoldAsked]) -> dict[int, Short | Full | ConflictError]:
+    """The answers of those that got nothing, by position."""
+    lines = [
+        (number, reference, line.line_no, line.level_id, line.quantity, line.min_expiry)
+        for number, request in enumerate(asked, 1)
+        for reference, parcel in request.parcels.items()
+        for line in parcel
+    ]
+    replaced = [(number, reference) for number, request in enumerate(asked, 1) for reference in request.replaces]
+    today = datetime.now(UTC).date()
+    rows = connection.execute(
+        "SELECT * FROM hold_stock_requests(%s, %s, %s::bigint[], %s::timestamptz[], %s::date[], %s::integer[],"
+        " %s::text[], %s::integer[], %s::text[], %s::integer[], %s::bigint[], %s::bigint[], %s::date[])",
+        [
+            asked[0].owner,
+            asked[0].brand,
+            [request.order_id for request in asked],
+            [request.expires_at for request in asked],
+            [request.day or today for request in asked],
+            *_columns(replaced, 2),
+            *_columns(lines, 6),
+        ],
+    )
+    return {row["request"] - 1: _refusal(asked[row["request"] - 1], row) for row in rows}
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+
+
+def _refusal(asked: HoldAsked, row: DictRow) -> Short | Full | ConflictError:
+    if row["conflict"]:
+        names = ", ".join(asked.parcels)
+        return ConflictError(f"{names}: used for another hold; take a new parcel number", code="hold.reference_used")
+    return Short(tuple(sorted(row["short"]))) if row["short"] else Full(tuple(sorted(row["full"])))
 
 
 def accept(

@@ -24,6 +24,7 @@ from canonical_model.store.holds import (
     accept,
     expire_due,
     hold,
+    hold_each,
     hold_many,
     hold_parcels,
     list_holds,
@@ -60,6 +61,7 @@ __all__ = [
     "expire_due",
     "find_open_shortfall",
     "hold",
+    "hold_each",
     "hold_many",
     "hold_parcels",
     "list_holds",
@@ -207,6 +209,7 @@ def set_safety(connection: Connection[DictRow], level_id: int, safety: int) -> l
     )
     if changed.rowcount == 0:
         raise NotFoundError(f"no stock level {level_id}", code="stock.unknown_level")
+    connection.execute("SELECT note_stock_changes(ARRAY[%s]::bigint[])", [level_id])
     rows = connection.execute("SELECT id FROM settle_stock_shortfalls(ARRAY[%s]::bigint[], 'safety')", [level_id])
     return list_shortfalls(connection, [row["id"] for row in rows])
 

@@ -36,10 +36,14 @@ LANGUAGE sql AS $$
         WHERE hold.level_id = ANY (p_levels) AND hold.deducting > 0 AND stock_contains(hold, level)
     ), ended AS (
         UPDATE stock_hold SET deducting = 0 FROM proven WHERE stock_hold.id = proven.id
+    ), changed AS (
+        UPDATE stock_level SET held = held - freed.units, updated_at = clock_timestamp()
+        FROM (SELECT level_id, sum(deducting) AS units FROM proven GROUP BY level_id) AS freed
+        WHERE stock_level.id = freed.level_id
+        RETURNING stock_level.id, owner, brand
     )
-    UPDATE stock_level SET held = held - freed.units, updated_at = clock_timestamp()
-    FROM (SELECT level_id, sum(deducting) AS units FROM proven GROUP BY level_id) AS freed
-    WHERE stock_level.id = freed.level_id
+    INSERT INTO stock_change (id, owner, brand, level_id)
+    SELECT nextval('stock_movement_id_seq'), owner, brand, id FROM changed
 $$;
 
 -- Whether a hold surely still wants goods of the figure. Goods that left, or that a figure names, may be gone from it

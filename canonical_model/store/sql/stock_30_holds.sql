@@ -1,58 +1,38 @@
 -- Holds: goods promised to the lines of parcels. Each function locks the levels first, then the holds.
 
--- Whether these references were used already: for exactly these lines, or (conflict) for others or for a hold that
--- was given back. A reference is used once.
-CREATE OR REPLACE FUNCTION stock_hold_used(
-    p_owner text, p_brand text, p_order bigint, p_references text[], p_lines integer[], p_levels bigint[],
-    p_quantities bigint[], OUT used boolean, OUT conflict boolean)
-LANGUAGE sql STABLE AS $$
-    SELECT count(*) > 0, count(*) > 0 AND (
-        count(*) <> count(asked.reference) OR count(asked.reference) <> cardinality(p_references))
-    FROM stock_hold AS hold
-    LEFT JOIN unnest(p_references, p_lines, p_levels, p_quantities) AS asked (reference, line_no, level_id, quantity)
-        ON asked.reference = hold.reference AND asked.line_no = hold.line_no AND asked.level_id = hold.level_id
-        AND asked.quantity = hold.quantity AND hold.order_id IS NOT DISTINCT FROM p_order AND hold.state IN ('active', 'shipped')
-    WHERE hold.owner = p_owner AND hold.brand = p_brand AND hold.reference = ANY (p_references);
+-- Note in the feed that these levels changed; movements note themselves.
+CREATE OR REPLACE FUNCTION note_stock_changes(p_levels bigint[]) RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO stock_change (id, owner, brand, level_id)
+    SELECT nextval('stock_movement_id_seq'), owner, brand, id FROM stock_level WHERE id = ANY (p_levels)
 $$;
 
--- Hold every line or none: p_* are parallel arrays, one element a line. "short" are the levels that have too little.
--- The same references with the same lines get the same answer again; "conflict" says they were used for others.
-CREATE OR REPLACE FUNCTION hold_stock(
-    p_owner text, p_brand text, p_order bigint, p_references text[], p_lines integer[], p_levels bigint[],
-    p_quantities bigint[], p_expires timestamptz, OUT conflict boolean, OUT short bigint[])
+-- Give back the parcel slots of references that are through: of whose holds none is active and none has shipped.
+-- p_holds: holds that ended just now.
+CREATE OR REPLACE FUNCTION free_place_slots(p_holds bigint[]) RETURNS void
 LANGUAGE plpgsql AS $$
-DECLARE
-    v_used boolean;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws(chr(31), 'hold', p_owner, p_brand, reference), 0))
-    FROM (SELECT DISTINCT unnest(p_references) AS reference ORDER BY 1) AS asked;
-    SELECT u.used, u.conflict INTO v_used, conflict
-    FROM stock_hold_used(p_owner, p_brand, p_order, p_references, p_lines, p_levels, p_quantities) AS u;
-    IF v_used THEN
+    PERFORM FROM place_day WHERE (location_id, day) IN (
+        SELECT slot.location_id, slot.day
+        FROM stock_hold AS hold JOIN place_slot AS slot USING (owner, brand, reference) WHERE hold.id = ANY (p_holds))
+    ORDER BY location_id, day FOR UPDATE;
+    IF NOT FOUND THEN
         RETURN;
     END IF;
-    PERFORM lock_stock_levels(p_levels);
-    SELECT array_agg(level_id) INTO short FROM (
-        SELECT asked.level_id
-        FROM unnest(p_levels, p_quantities) AS asked (level_id, quantity)
-        LEFT JOIN stock_level AS level ON level.id = asked.level_id AND level.owner = p_owner AND level.brand = p_brand
-        GROUP BY asked.level_id, level.id
-        HAVING coalesce(level.on_hand - level.safety - level.held, -1) < sum(asked.quantity)
-        ORDER BY 1
-    ) AS lacking;
-    IF short IS NOT NULL THEN
-        RETURN;
-    END IF;
-    INSERT INTO stock_hold (
-        owner, brand, order_id, reference, line_no, level_id, quantity, deducting, expires_at)
-    SELECT p_owner, p_brand, p_order, reference, line_no, level_id, quantity, quantity, p_expires
-    FROM unnest(p_references, p_lines, p_levels, p_quantities) AS asked (reference, line_no, level_id, quantity);
-    UPDATE stock_level SET held = held + asked.quantity, updated_at = clock_timestamp()
-    FROM (
-        SELECT level_id, sum(quantity) AS quantity
-        FROM unnest(p_levels, p_quantities) AS line (level_id, quantity) GROUP BY level_id
-    ) AS asked
-    WHERE id = asked.level_id;
+    WITH freed AS (
+        DELETE FROM place_slot AS slot USING (
+            SELECT DISTINCT owner, brand, reference FROM stock_hold WHERE id = ANY (p_holds)
+        ) AS ended
+        WHERE slot.owner = ended.owner AND slot.brand = ended.brand AND slot.reference = ended.reference
+            AND NOT EXISTS (
+                SELECT FROM stock_hold AS hold
+                WHERE hold.owner = ended.owner AND hold.brand = ended.brand AND hold.reference = ended.reference
+                    AND hold.state IN ('active', 'shipped'))
+        RETURNING slot.location_id, slot.day
+    )
+    UPDATE place_day AS load SET parcels = load.parcels - sums.slots
+    FROM (SELECT location_id, day, count(*) AS slots FROM freed GROUP BY location_id, day) AS sums
+    WHERE load.location_id = sums.location_id AND load.day = sums.day;
 END
 $$;
 
@@ -96,6 +76,8 @@ CREATE OR REPLACE FUNCTION ship_stock(
 LANGUAGE plpgsql AS $$
 DECLARE
     v_levels bigint[];
+    v_lacking bigint[];
+    v_changed bigint[];
 BEGIN
     v_levels := lock_stock_reference(p_owner, p_brand, p_reference);
     WITH said AS (
@@ -120,8 +102,13 @@ BEGIN
         UPDATE stock_level SET held = held + sums.units, updated_at = clock_timestamp()
         FROM (SELECT level_id, sum(deducting - deducted) AS units FROM said GROUP BY level_id) AS sums
         WHERE id = sums.level_id AND sums.units <> 0
+        RETURNING id
     )
-    SELECT array_agg(said.line_no ORDER BY said.line_no) FROM said INTO ended;
+    SELECT array_agg(said.line_no ORDER BY said.line_no), array_agg(said.id) FILTER (WHERE said.shipped = 0),
+        (SELECT array_agg(id) FROM changed)
+    FROM said INTO ended, v_lacking, v_changed;
+    PERFORM note_stock_changes(v_changed);
+    PERFORM free_place_slots(v_lacking);
     PERFORM prove_stock_holds(v_levels);
     SELECT array_agg(id) FROM settle_stock_shortfalls(v_levels, p_reference) INTO shortfalls;
 END
@@ -133,23 +120,30 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql AS $$
 DECLARE
     v_levels bigint[];
+    v_ended bigint[];
+    v_changed bigint[];
 BEGIN
     SELECT array_agg(DISTINCT level_id) INTO v_levels FROM stock_hold WHERE id = ANY (p_holds);
     PERFORM lock_stock_levels(v_levels);
-    RETURN QUERY
-        WITH live AS (
-            SELECT id, level_id, deducting FROM stock_hold
-            WHERE id = ANY (p_holds) AND state = 'active'
-                AND (p_state <> 'expired' OR (expires_at <= p_ended_at AND NOT named))
-        ), ended AS (
-            UPDATE stock_hold SET state = p_state, reason = p_reason, deducting = 0, ended_at = clock_timestamp()
-            FROM live WHERE stock_hold.id = live.id
-        ), freed AS (
-            UPDATE stock_level SET held = held - sums.units, updated_at = clock_timestamp()
-            FROM (SELECT level_id, sum(deducting) AS units FROM live GROUP BY level_id) AS sums
-            WHERE stock_level.id = sums.level_id AND sums.units > 0
-        )
-        SELECT live.id FROM live;
-    PERFORM settle_stock_shortfalls(v_levels, NULL);
+    WITH live AS (
+        SELECT id, level_id, deducting FROM stock_hold
+        WHERE id = ANY (p_holds) AND state = 'active'
+            AND (p_state <> 'expired' OR (expires_at <= p_ended_at AND NOT named))
+    ), ended AS (
+        UPDATE stock_hold SET state = p_state, reason = p_reason, deducting = 0, ended_at = clock_timestamp()
+        FROM live WHERE stock_hold.id = live.id
+    ), freed AS (
+        UPDATE stock_level SET held = held - sums.units, updated_at = clock_timestamp()
+        FROM (SELECT level_id, sum(deducting) AS units FROM live GROUP BY level_id) AS sums
+        WHERE stock_level.id = sums.level_id AND sums.units > 0
+        RETURNING id
+    )
+    SELECT (SELECT array_agg(id) FROM live), (SELECT array_agg(id) FROM freed) INTO v_ended, v_changed;
+    IF v_ended IS NOT NULL THEN
+        PERFORM note_stock_changes(v_changed);
+        PERFORM free_place_slots(v_ended);
+        PERFORM settle_stock_shortfalls(v_levels, NULL);
+        RETURN QUERY SELECT unnest(v_ended);
+    END IF;
 END
 $$;

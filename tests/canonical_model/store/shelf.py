@@ -87,7 +87,7 @@ class Shelf:
 
     def hold(
         self, reference: str, *lines: tuple[int, int], order_id: int = 1, **options: Any
-    ) -> stock.Held | stock.Short:
+    ) -> stock.Held | stock.Short | stock.Full:
         """Hold (level id, quantity) lines, numbered from 1."""
         numbered = [stock.HoldLine(number, *line) for number, line in enumerate(lines, 1)]
         return stock.hold(

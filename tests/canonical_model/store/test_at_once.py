@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from canonical_model.store import stock
-from canonical_model.store.stock import Held, Short
+from canonical_model.store.stock import Full, Held, Short
 from flows.runtime.database import Database
 from tests.canonical_model.store.shelf import Shelf, delta, snapshot
 
@@ -48,7 +48,7 @@ def _level(database: Database) -> stock.StockView:
 
 
 def test_the_last_pieces_go_to_as_many_as_there_are(database: Database, a: int) -> None:
-    def one_more(number: int) -> Callable[[Shelf], Held | Short]:
+    def one_more(number: int) -> Callable[[Shelf], Held | Short | Full]:
         return lambda shelf: shelf.hold(f"P{number}", (a, 1))
 
     answers = _at_once(database, [one_more(number) for number in range(8)])

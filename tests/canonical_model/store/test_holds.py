@@ -6,7 +6,7 @@ import pytest
 
 from canonical_model.errors import ConflictError
 from canonical_model.store import stock
-from canonical_model.store.stock import Held, HoldLine, Short
+from canonical_model.store.stock import Full, Held, HoldLine, Short
 from tests.canonical_model.store.shelf import NOON, OWNER, Shelf, snapshot
 
 pytestmark = pytest.mark.every_postgres
@@ -86,7 +86,7 @@ def test_a_reference_whose_hold_was_given_back_is_spent(shelf: Shelf, a: int) ->
 
 
 def test_parcels_of_an_order_are_held_together_or_not_at_all(shelf: Shelf, a: int, b: int) -> None:
-    def ask(of_b: int) -> Held | Short:
+    def ask(of_b: int) -> Held | Short | Full:
         parcels = {"P1": [HoldLine(1, a, 5)], "P2": [HoldLine(2, b, of_b)]}
         return stock.hold_parcels(shelf.connection, owner=OWNER, brand=shelf.brand, order_id=1, parcels=parcels)
 
