@@ -1,0 +1,324 @@
+"""What many orders choose from: places, their stock and how far they are, read once and lowered by every plan.
+
+A snapshot promises nothing. Its plans are held by ``hold_many``, which looks again under the levels' locks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from math import asin, cos, radians, sin, sqrt
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from canonical_model.store import availability
+from canonical_model.store.availability import PoolOf
+from canonical_model.store.holds import HoldLine
+from flows.one_stock.geography import EARTH_RADIUS_KM
+from flows.one_stock.routing.problem import Item, Place, PlannedParcel, Problem
+from flows.one_stock.routing.rulebook import Rules, TierName
+
+PLACES_ZONE: Final = ZoneInfo("Asia/Shanghai")
+MAX_DESTINATIONS: Final = 20_000
+
+Shelf = tuple[str, date | None]
+"""Which goods an order takes: their quality, and the day before which they must not expire."""
+
+_distances: dict[tuple[tuple[float, float] | None, ...], dict[tuple[float, float], list[float | None]]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Units that the order's own checkout holds under ``reference``: they, and its parcel slot, are its to use."""
+
+    reference: str
+    location_id: int
+    sku_id: int
+    level_id: int
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """An order to be planned. ``refused``: places not to be asked again, with the reason; ``own``: see Own."""
+
+    order_id: int
+    channel: str
+    rules: Rules
+    items: tuple[Item, ...]
+    lat: float | None = None
+    lon: float | None = None
+    region_code: str | None = None
+    member_code: str | None = None
+    refused: Mapping[int, str] = field(default_factory=dict)
+    own: tuple[Own, ...] = ()
+
+    @property
+    def sku_ids(self) -> set[int]:
+        """What it wants."""
+        return {part.sku_id for item in self.items for part in item.parts}
+
+
+@dataclass(slots=True)
+class _Fact:
+    """What is the same of a place for every order of a batch."""
+
+    row: Mapping[str, Any]
+    brand: str
+    acceptance: float | None
+    open: bool
+    capacity_left: int | None
+
+
+@dataclass(slots=True)
+class _Goods:
+    """The goods of one shelf: levels by SKU, and what is left by place and SKU."""
+
+    pools: dict[int, PoolOf]
+    left: dict[int, dict[int, int]]
+    levels: dict[tuple[int, int], int] = field(default_factory=dict)
+
+
+class Snapshot:
+    """The pool of one brand as it is now. ``problem`` and ``take`` in turns, one order after another."""
+
+    def __init__(
+        self,
+        connection: Connection[DictRow],
+        owner: str,
+        brand: str,
+        wishes: Sequence[Wish],
+        *,
+        now: datetime,
+        member_schemes: Sequence[str] = (),
+    ) -> None:
+        self._brand = brand
+        local = now.astimezone(PLACES_ZONE)
+        self.day: Final = local.date()
+        rows = availability.list_places(connection, owner, brand, self.day)
+        self._facts = [_fact(row, brand, local) for row in rows]
+        self._ids = [row["id"] for row in rows]
+        self._points = tuple(None if row["lat"] is None else (row["lat"], row["lon"]) for row in rows)
+        self._limited = [n for n, fact in enumerate(self._facts) if fact.capacity_left is not None]
+        self._position = {place_id: n for n, place_id in enumerate(self._ids)}
+        self._goods = self._read_goods(connection, owner, brand, wishes)
+        self._weekly = self._read_weekly(connection, owner, brand, wishes)
+        codes = sorted({wish.member_code for wish in wishes if wish.member_code})
+        self._stores = availability.home_stores(connection, owner, brand, member_schemes, codes)
+        self._near: dict[tuple[Any, ...], list[Place]] = {}
+
+    def shelf(self, rules: Rules) -> Shelf:
+        """The goods that the rules allow today."""
+        days = rules.minimum_remaining_days
+        return rules.quality, self.day + timedelta(days=days) if days else None
+
+    def problem(self, wish: Wish) -> Problem:
+        """What there is to decide about the order. Its places' stock is live: decide before the next order takes."""
+        shelf = self.shelf(wish.rules)
+        self._lend(wish, shelf, 1)
+        where = (shelf, wish.lat, wish.lon, wish.region_code)
+        near = self._near.get(where)
+        if near is None:
+            near = self._near[where] = self._places(wish, shelf)
+        return Problem(wish.items, tuple(self._own_view(near, wish)), wish.channel, self._brand)
+
+    def take(self, wish: Wish, parcels: Sequence[PlannedParcel]) -> None:
+        """Lower what is left by the order's plan; call it after each ``problem``, with no parcels if none are sent."""
+        shelf = self.shelf(wish.rules)
+        if not parcels:
+            self._lend(wish, shelf, -1)
+        for parcel in parcels:
+            fact = self._facts[self._position[parcel.place_id]]
+            if fact.capacity_left is not None:
+                fact.capacity_left -= 1
+            for line in parcel.lines:
+                self._lower(shelf[0], parcel.place_id, line.sku_id, line.quantity)
+
+    def hold_lines(self, wish: Wish, parcel: PlannedParcel) -> list[HoldLine]:
+        """The levels of a planned parcel's lines."""
+        goods = self._goods[self.shelf(wish.rules)]
+        return [
+            HoldLine(
+                line.line_no,
+                self._level(goods, parcel.place_id, line.sku_id),
+                line.quantity,
+                goods.pools[line.sku_id].min_expiry if line.sku_id in goods.pools else None,
+            )
+            for line in parcel.lines
+        ]
+
+    def _read_goods(
+        self, connection: Connection[DictRow], owner: str, brand: str, wishes: Sequence[Wish]
+    ) -> dict[Shelf, _Goods]:
+        wanted: dict[Shelf, set[int]] = {}
+        for wish in wishes:
+            wanted.setdefault(self.shelf(wish.rules), set()).update(wish.sku_ids)
+        goods = {}
+        for (quality, min_expiry), sku_ids in wanted.items():
+            pools = availability.pool(connection, owner, brand, sorted(sku_ids), quality, min_expiry)
+            left: dict[int, dict[int, int]] = {place_id: {} for place_id in self._ids}
+            for sku_id, pool in pools.items():
+                for place_id, units in zip(pool.location_ids, pool.atp, strict=True):
+                    if place_id in left:
+                        left[place_id][sku_id] = units
+            goods[quality, min_expiry] = _Goods(pools, left)
+        return goods
+
+    def _read_weekly(
+        self, connection: Connection[DictRow], owner: str, brand: str, wishes: Sequence[Wish]
+    ) -> dict[int, dict[int, float]]:
+        asking = [wish for wish in wishes if any(tier.by is TierName.VELOCITY for tier in wish.rules.tiers)]
+        sku_ids = set().union(*(wish.sku_ids for wish in asking))
+        return availability.weekly_sales(connection, owner, brand, sorted(sku_ids)) if sku_ids else {}
+
+    def _places(self, wish: Wish, shelf: Shelf) -> list[Place]:
+        left = self._goods[shelf].left
+        nothing: dict[int, float] = {}
+        places = []
+        for fact, km in zip(self._facts, self._km(wish), strict=True):
+            row = fact.row
+            place_id = row["id"]
+            places.append(
+                Place(
+                    place_id,
+                    left[place_id],
+                    row["code"],
+                    km,
+                    row["kind"],
+                    fact.brand,
+                    row["rating"],
+                    fact.acceptance,
+                    fact.capacity_left,
+                    self._weekly.get(place_id, nothing),
+                    None,
+                    False,
+                    _serves(row, wish.region_code, km),
+                    fact.open,
+                    None,
+                )
+            )
+        return places
+
+    def _own_view(self, near: list[Place], wish: Wish) -> list[Place]:
+        """The places with what is different for this order, or at this moment."""
+        home = self._stores.get(wish.member_code or "")
+        if not (self._limited or wish.refused or home is not None):
+            return near
+        view = list(near)
+        for n in self._limited:
+            view[n] = replace(view[n], capacity_left=self._facts[n].capacity_left)
+        for place_id, reason in wish.refused.items():
+            if (n := self._position.get(place_id, -1)) >= 0:
+                view[n] = replace(view[n], refused=reason)
+        if home is not None and (n := self._position.get(home, -1)) >= 0:
+            view[n] = replace(view[n], is_members=True)
+        return view
+
+    def _km(self, wish: Wish) -> list[float | None]:
+        if wish.lat is None or wish.lon is None:
+            return [None] * len(self._points)
+        known = _distances.get(self._points)
+        if known is None:
+            _distances.clear()
+            known = _distances[self._points] = {}
+        buyer = (wish.lat, wish.lon)
+        found = known.get(buyer)
+        if found is None:
+            if len(known) >= MAX_DESTINATIONS:
+                known.clear()
+            found = known[buyer] = distances_km(*buyer, self._points)
+        return found
+
+    def _lend(self, wish: Wish, shelf: Shelf, sign: int) -> None:
+        goods = self._goods[shelf]
+        for own in wish.own:
+            if own.location_id in goods.left:
+                left = goods.left[own.location_id]
+                left[own.sku_id] = left.get(own.sku_id, 0) + sign * own.units
+                goods.levels[own.location_id, own.sku_id] = own.level_id
+        for place_id in {(own.reference, own.location_id): own.location_id for own in wish.own}.values():
+            fact = self._facts[self._position[place_id]] if place_id in self._position else None
+            if fact is not None and fact.capacity_left is not None:
+                fact.capacity_left += sign
+
+    def _lower(self, quality: str, place_id: int, sku_id: int, units: int) -> None:
+        """Goods that one shelf gives are gone from every shelf of that quality."""
+        for (other, _), goods in self._goods.items():
+            left = goods.left[place_id]
+            if other == quality and sku_id in left:
+                left[sku_id] = max(0, left[sku_id] - units)
+
+    def _level(self, goods: _Goods, place_id: int, sku_id: int) -> int:
+        known = goods.levels.get((place_id, sku_id))
+        if known is not None:
+            return known
+        pool = goods.pools[sku_id]
+        return pool.level_ids[pool.location_ids.index(place_id)]
+
+
+def distances_km(lat: float, lon: float, points: Sequence[tuple[float, float] | None]) -> list[float | None]:
+    """``distance_km`` from each of ``points`` to one buyer, to the metre; None where there is no point."""
+    here = cos(radians(lat))
+    return [
+        None
+        if point is None
+        else round(
+            2
+            * EARTH_RADIUS_KM
+            * asin(
+                sqrt(
+                    min(
+                        1.0,
+                        sin(radians(point[0] - lat) / 2) ** 2
+                        + here * cos(radians(point[0])) * sin(radians(point[1] - lon) / 2) ** 2,
+                    )
+                )
+            ),
+            3,
+        )
+        for point in points
+    ]
+
+
+def _fact(row: Mapping[str, Any], brand: str, now: datetime) -> _Fact:
+    brands = row["brands"] or ()
+    left = None if row["capacity"] is None else max(0, row["capacity"] - row["parcels"])
+    return _Fact(
+        row,
+        brand if not brands or brand in brands else brands[0],
+        round(row["accepted"] / row["asked"], 3) if row["asked"] else None,
+        is_open(row["hours"] or (), now),
+        left,
+    )
+
+
+def is_open(hours: Sequence[Mapping[str, Any]], now: datetime) -> bool:
+    """Whether a place with these hours (canonical, as JSON) works at ``now``, in its own time. None stated: always."""
+    clock = f"{now:%H:%M}"
+    today, yesterday = now.isoweekday(), (now - timedelta(days=1)).isoweekday()
+    for each in hours:
+        days, opens, closes = each.get("days") or range(1, 8), each["opens"], each["closes"]
+        late = closes <= opens
+        if today in days and opens <= clock and (late or clock < closes):
+            return True
+        if late and yesterday in days and clock < closes:
+            return True
+    return not hours
+
+
+def _serves(row: Mapping[str, Any], region_code: str | None, km: float | None) -> bool:
+    """Whether the buyer lies in a stated region or the radius; where neither can be told, yes."""
+    regions, radius = row["service_regions"] or (), row["service_radius_km"]
+    told = []
+    if regions and region_code:
+        told.append(any(region_code.startswith(_within(region)) for region in regions))
+    if radius is not None and km is not None:
+        told.append(km <= radius)
+    return any(told) or not told
+
+
+def _within(region: str) -> str:
+    """What the codes of everything in a region begin with: ``330000`` is all of Zhejiang."""
+    return region[:2] if region.endswith("0000") else region[:4] if region.endswith("00") else region
