@@ -22,6 +22,7 @@ PREFIX: Final = "yk"
 SECRET_BYTES: Final = 32
 MAX_KEY_LENGTH: Final = 128
 ALL: Final = "*"
+_UNKNOWN_KEY: Final = "the API key is unknown, expired or revoked; use one from `yipan key create`"
 _SCOPE: Final = re.compile(
     r"\*|orders:read|orders:write|stock:read|members:read|ops:read|ops:write|data:write|data:unmask|estate:write|users:write"
     r"|keys:write|audit:read|ingest:(\*|[A-Za-z0-9_-]{1,60})|channel:[A-Za-z0-9_-]{1,60}"
@@ -123,10 +124,24 @@ def create_key(
 
 def authenticate(database: Database, key: str) -> Access:
     """Who holds ``key``. AccessError when it is malformed, unknown, revoked or expired: all read the same."""
-    row = _find_row(database, key)
+    (access,) = authenticate_many(database, [key])
+    if isinstance(access, AccessError):
+        raise access
+    return access
+
+
+def authenticate_many(database: Database, keys: Sequence[str]) -> list[Access | AccessError]:
+    """As ``authenticate`` for several, in order and in one query; the error in the place of one that opens nothing."""
+    holders = dict.fromkeys(keys)
+    rows = _find_rows(database, [*holders])
+    found = {key: _holder(key, rows.get(_id_of(key))) for key in holders}
+    return [found[key] or AccessError(_UNKNOWN_KEY) for key in keys]
+
+
+def _holder(key: str, row: Row | None) -> Access | None:
     known_hash = row["hash"] if row else _hash("")
     if not compare_digest(known_hash, _hash(key)) or row is None or not _in_force(row):
-        raise AccessError("the API key is unknown, expired or revoked; use one from `yipan key create`")
+        return None
     return Access(row["id"], row["name"], row["owner"], row["brand"], frozenset(row["scopes"]))
 
 
@@ -209,15 +224,24 @@ def _lock_key(uow: UnitOfWork, key_id: str, by: Access | None) -> tuple[Row, Acc
     return row, by
 
 
-def _find_row(database: Database, key: str) -> Row | None:
+def _find_rows(database: Database, keys: Sequence[str]) -> dict[str | None, Row]:
+    """The rows of those that look like keys, by id."""
+    ids = [key_id for key_id in map(_id_of, keys) if key_id is not None]
+    if not ids:
+        return {}
+    rows = database.run(
+        "SELECT id, owner, brand, name, hash, scopes, expires_at, revoked_at FROM api_key WHERE id = ANY(%s)", (ids,)
+    )
+    return {row["id"]: row for row in rows}
+
+
+def _id_of(key: str) -> str | None:
+    """The id within a key; None if it does not look like one."""
     prefix, _, rest = key.partition("_")
     key_id = rest.partition("_")[0]
     if prefix != PREFIX or not key.isascii() or len(key) > MAX_KEY_LENGTH or not key_id.isalnum():
         return None
-    rows = database.run(
-        "SELECT id, owner, brand, name, hash, scopes, expires_at, revoked_at FROM api_key WHERE id = %s", (key_id,)
-    )
-    return rows[0] if rows else None
+    return key_id
 
 
 def _in_force(row: Row) -> bool:

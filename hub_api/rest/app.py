@@ -23,6 +23,7 @@ from hub_api.rest import (
 )
 from hub_api.rest.dependencies import refuse_unknown_query
 from hub_api.rest.document import DescribedApi
+from hub_api.rest.inbox import Inbox
 from hub_api.rest.limits import BodyLimits
 from hub_api.rest.observe import Observed, Requests
 from hub_api.soap import door
@@ -40,6 +41,7 @@ def create_app(hub: Hub, *, console: bool = False) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.hub = hub
+    app.state.inbox = Inbox(hub)
     app.state.requests = Requests()
     problems.install(app)
     for part in (orders, stock, members, messages, quarantine, corrections, runs, traces, search, systems, audit):

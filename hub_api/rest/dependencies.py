@@ -8,13 +8,14 @@ from fastapi.security import HTTPBearer
 
 from canonical_model.errors import AccessError, Issue, RecordError
 from flows.runtime.bootstrap import Hub
-from hub_api.auth import Access, authenticate
+from hub_api.auth import Access
+from hub_api.rest.inbox import Inbox
 
 BEARER: Final = "ApiKey"
 _BEARER: Final = HTTPBearer(scheme_name=BEARER, auto_error=False, description="An API key: yk_…")
 
 
-def get_hub(request: Request) -> Hub:
+async def get_hub(request: Request) -> Hub:
     """The hub behind this application."""
     hub: Hub = request.app.state.hub
     return hub
@@ -23,12 +24,13 @@ def get_hub(request: Request) -> Hub:
 HubOf = Annotated[Hub, Depends(get_hub)]
 
 
-def get_access(hub: Hub, request: Request) -> Access:
+async def get_access(request: Request) -> Access:
     """Who calls. AccessError (401) without a key in force."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise AccessError("send your API key as `Authorization: Bearer yk_…`; `yipan key create` makes one")
-    return authenticate(hub.database, key.strip())
+    inbox: Inbox = request.app.state.inbox
+    return await inbox.authenticate(key.strip())
 
 
 def refuse_unknown_query(request: Request) -> None:
@@ -48,8 +50,8 @@ def refuse_unknown_query(request: Request) -> None:
 def needs(operation: str, target: str) -> Any:
     """A dependency: the caller, if a scope covers ``operation:target``; then the query may be wrong."""
 
-    def allowed(hub: HubOf, request: Request, _: Annotated[Any, Depends(_BEARER)]) -> Access:
-        access = get_access(hub, request)
+    async def allowed(request: Request, _: Annotated[Any, Depends(_BEARER)]) -> Access:
+        access = await get_access(request)
         access.require(operation, target)
         refuse_unknown_query(request)
         return access

@@ -4,7 +4,6 @@ import logging
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -52,13 +51,13 @@ async def ingest(
     if connector is not None and connector.door is not None:
         return await _signed(hub, request, connector, connector.door, stream)
     refuse_unknown_query(request)
-    access = await run_sync(get_access, hub, request)
+    access = await get_access(request)
     access.require("ingest", system)
     intake.check_brand(hub, access, system)
     received = await intake.take(
-        hub, request, system=system, stream=stream, body=await request.body(), idempotency_key=idempotency_key
+        request, system=system, stream=stream, body=await request.body(), idempotency_key=idempotency_key
     )
-    return await intake.answer(hub, received, wait=wait)
+    return await intake.answer(request, received, wait=wait)
 
 
 async def _signed(hub: Hub, request: Request, connector: Connector, door: Door, stream: str) -> Response:
@@ -68,7 +67,7 @@ async def _signed(hub: Hub, request: Request, connector: Connector, door: Door, 
     try:
         door.verify(push)
         # A header is not signed: the key of a signed push is the document's own number or its fingerprint.
-        received = await intake.take(hub, request, system=system, stream=stream, body=body, idempotency_key=None)
+        received = await intake.take(request, system=system, stream=stream, body=body, idempotency_key=None)
     except HubError as error:
         _log.warning("%s/%.80r was turned away: %.300r", system, stream, error.detail)
         return _worded(door, error)

@@ -15,9 +15,10 @@ from canonical_model.errors import AccessError
 from flows.ingest.messages import get_message
 from flows.runtime import telemetry
 from flows.runtime.bootstrap import Hub
-from flows.runtime.inbox import Incoming, Received, receive
+from flows.runtime.inbox import Incoming, Received
 from hub_api.auth import Access
 from hub_api.rest.document import refuses
+from hub_api.rest.inbox import Inbox
 from hub_api.rest.problems import problem
 from hub_api.rest.shapes import Receipt, Results
 from hub_api.results import read_results
@@ -48,18 +49,16 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 ReadResults = Callable[[Hub, str], dict[str, Any]]
 
 
-async def take(
-    hub: Hub, request: Request, *, system: str, stream: str, body: bytes, idempotency_key: str | None
-) -> Received:
+async def take(request: Request, *, system: str, stream: str, body: bytes, idempotency_key: str | None) -> Received:
     """Store the body as a message; it is durable when this returns. Raises what ``inbox.receive`` raises."""
     media_type = request.headers.get("content-type", JSON)
     return await keep(
-        hub, system=system, stream=stream, body=body, media_type=media_type, idempotency_key=idempotency_key
+        request, system=system, stream=stream, body=body, media_type=media_type, idempotency_key=idempotency_key
     )
 
 
 async def keep(
-    hub: Hub, *, system: str, stream: str, body: bytes, media_type: str, idempotency_key: str | None
+    request: Request, *, system: str, stream: str, body: bytes, media_type: str, idempotency_key: str | None
 ) -> Received:
     """As ``take``, for a body whose media type is known."""
     incoming = Incoming(
@@ -71,7 +70,7 @@ async def keep(
         idempotency_key=idempotency_key,
         traceparent=telemetry.current_traceparent(),
     )
-    received = await run_sync(_store, hub, incoming)
+    received = await inbox_of(request).store(incoming)
     names = {"yipan.system": system, "yipan.stream": stream, "yipan.message": received.message_id}
     trace.get_current_span().set_attributes({**names, "yipan.replayed": not received.new})
     return received
@@ -84,13 +83,13 @@ def check_brand(hub: Hub, access: Access, system: str) -> None:
         raise AccessError(f"{system} belongs to another brand than this key", code="access.brand")
 
 
-async def answer(hub: Hub, received: Received, *, wait: bool) -> Response:
+async def answer(request: Request, received: Received, *, wait: bool) -> Response:
     """202 with the message's id and counts so far; with ``wait`` 200 and a result for each record.
 
     A document that could not be read as a whole is 422, with every issue. The wait is bounded by the setting
     ``wait_s``; after it the answer is 202, and the records are applied all the same.
     """
-    document = await carry_out(hub, received) if wait else received.answer
+    document = await carry_out(request, received) if wait else received.answer
     headers = {"Location": f"/v1/messages/{received.message_id}"}
     if not received.new:
         headers["Idempotency-Replayed"] = "true"
@@ -103,27 +102,27 @@ async def answer(hub: Hub, received: Received, *, wait: bool) -> Response:
     return Response(orjson.dumps(document), status, headers=headers, media_type=JSON)
 
 
-def _store(hub: Hub, incoming: Incoming) -> Received:
-    with hub.database.unit() as uow:
-        received = receive(uow, incoming)
-        uow.commit()
-    return received
-
-
-async def carry_out(hub: Hub, received: Received, read: ReadResults | None = None) -> dict[str, Any]:
+async def carry_out(request: Request, received: Received, read: ReadResults | None = None) -> dict[str, Any]:
     """Carry the message's run on here, or wait while a worker does; what became of it, or how far it is by then.
 
     ``read`` says what became of the message; ``results.read_results`` when left out.
     """
-    read = read or _results
+    inbox = inbox_of(request)
+    hub, read = inbox.hub, read or _results
     deadline = anyio.current_time() + hub.settings.wait_s
     with anyio.move_on_after(hub.settings.wait_s):
-        await run_sync(hub.runner.run_now, received.run_id, abandon_on_cancel=True)
+        await inbox.carry_on(received)
     while True:
         document = await run_sync(read, hub, received.message_id)
         if document["state"] != IN_WORK or anyio.current_time() >= deadline:
             return document
         await anyio.sleep(POLL_S)
+
+
+def inbox_of(request: Request) -> Inbox:
+    """Where the application of this request stores what comes."""
+    inbox: Inbox = request.app.state.inbox
+    return inbox
 
 
 def _results(hub: Hub, message_id: str) -> dict[str, Any]:

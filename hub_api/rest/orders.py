@@ -43,14 +43,13 @@ async def send_orders(
         raise AccessError("this key speaks for no channel; ask for one with a channel: scope", code="access.channel")
     intake.check_brand(hub, access, access.channel)
     received = await intake.take(
-        hub,
         request,
         system=access.channel,
         stream=ORDERS_STREAM,
         body=await request.body(),
         idempotency_key=idempotency_key,
     )
-    return await intake.answer(hub, received, wait=wait)
+    return await intake.answer(request, received, wait=wait)
 
 
 @router.get("", response_model=Page[OrderHead])

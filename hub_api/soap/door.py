@@ -137,18 +137,17 @@ class _Call:
 
     async def answer(self) -> bytes:
         """The envelope of the answer. Raises FaultError and HubError."""
-        hub = self._hub
         access, body = await self._receive()
         system, spec, message_id, records = await run_sync(self._read, body, access, limiter=_parsers())
         received = await intake.keep(
-            hub,
+            self._request,
             system=system,
             stream=spec.name,
             body=orjson.dumps(records),
             media_type=intake.JSON,
             idempotency_key=message_id,
         )
-        document = await intake.carry_out(hub, received, partial(read_answer, spec=spec, records=records))
+        document = await intake.carry_out(self._request, received, partial(read_answer, spec=spec, records=records))
         if document["state"] == "unreadable":
             (whole,) = document["results"]
             raise RecordError([Issue(**issue) for issue in whole["issues"]], code=whole["issues"][0]["code"])
