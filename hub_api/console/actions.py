@@ -11,7 +11,7 @@ from typing import Any, Final
 from canonical_model.errors import NotFoundError
 from flows.runtime.bootstrap import Hub
 from flows.runtime.quarantine import Selection
-from hub_api import corrections, estate_view, operations, repair, stories, unmasking
+from hub_api import corrections, estate_view, operations, repair, routing_rules, stories, unmasking
 from hub_api.auth import Access
 from hub_api.console.visits import SessionEndedError, find_visit
 
@@ -148,3 +148,15 @@ def pause_lane(hub: Hub, access: Access, *, lane: str) -> Any:
 def resume_lane(hub: Hub, access: Access, *, lane: str) -> Any:
     """Send again."""
     return estate_view.resume(hub, access, lane)
+
+
+@action("rules.check", needs=("ops", "read"))
+def check_rules(hub: Hub, access: Access, *, text: str) -> Any:
+    """What other routing rules would change; changes nothing."""
+    return routing_rules.check_rules(hub, access, text)
+
+
+@action("rules.publish", needs=("data", "write"))
+def publish_rules(hub: Hub, access: Access, *, text: str, reason: str, against: int) -> int:
+    """Put routing rules in force."""
+    return routing_rules.publish_rules(hub, access, text, reason, against=against)

@@ -34,6 +34,8 @@ MAY: Final = {
     "personal.unmask": "steward admin",
     "lane.pause": OPERATORS,
     "lane.resume": OPERATORS,
+    "rules.check": EVERYBODY,
+    "rules.publish": DATA,
 }
 ARGUMENTS: Final[dict[str, dict[str, Any]]] = {
     "run.retry": {"run_id": 1},
@@ -51,11 +53,14 @@ ARGUMENTS: Final[dict[str, dict[str, Any]]] = {
     "personal.unmask": {"what": "order", "subject_id": "1", "reason": "a reason that is long"},
     "lane.pause": {"lane": "nowhere"},
     "lane.resume": {"lane": "nowhere"},
+    "rules.check": {"text": "not a rulebook"},
+    "rules.publish": {"text": "not a rulebook", "reason": "a reason that is long", "against": 0},
 }
 PAGES_FOLDER: Final = Path(pages.__file__).parent
 READING: Final = {
     "corrections": {"read_editable", "mapping_state"},
     "estate_view": {"systems", "lanes"},
+    "routing_rules": {"rules_state"},
     "stories": {"search", "story"},
     "stock_view": {"read_ledger", "read_pool", "search_goods"},
 }

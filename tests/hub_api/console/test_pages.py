@@ -17,6 +17,7 @@ EMPTY: Final = {
     "/audit",
     "/search",
     "/stock",
+    "/rules",
     "/inbox",
     "/estate",
     "/messages",
