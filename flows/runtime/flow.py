@@ -165,14 +165,15 @@ class ChildrenStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitStep(Step):
-    """Waits for the first of ``signals`` or for ``timeout_s``. The result is ``{"signal", "payload"}``.
+    """Waits for the first of ``signals`` or for ``timeout_s``, if above 0. The result is ``{"signal", "payload"}``.
 
-    On timeout: ``on_timeout`` is OnReject.PARK to ask a person, or None to go on with ``{"signal": None}``.
+    On timeout: ``on_timeout`` is OnReject.PARK to ask a person, or None to go on with ``{"signal": None}``. Both may
+    depend on the run.
     """
 
     signals: tuple[str, ...]
     timeout_s: float | Callable[[Run], float]
-    on_timeout: OnReject | None = OnReject.PARK
+    on_timeout: OnReject | Callable[[Run], OnReject | None] | None = OnReject.PARK
 
 
 def step(**options: Any) -> Callable[[Callable[[Run, UnitOfWork], Json]], LocalStep]:
