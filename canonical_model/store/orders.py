@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import orjson
 from psycopg import Connection, sql
-from psycopg.rows import DictRow
+from psycopg.rows import DictRow, tuple_row
 from psycopg.types.json import Jsonb
 
 from canonical_model.errors import NotFoundError
@@ -151,6 +152,62 @@ def get_order(
     return {**row, "lines": list_lines(connection, order_id), "parcels": list_parcels(connection, order_id)}
 
 
+_LOCK: Final = """
+    SELECT id, owner, brand, channel, order_no, status, status_reason, lat, lon, member_code, system, created_at,
+        body #>> '{receiver,region_code}' AS region_code
+    FROM sales_order WHERE id = ANY (%s) ORDER BY id FOR UPDATE
+"""
+
+_OPEN_LINES: Final = """
+    SELECT line.order_id, line.line_no, line.sku_id, line.quantity, line.amount_minor,
+        greatest(0, line.quantity - line.cancelled - coalesce(carried.units, 0))::bigint,
+        line.bundle_line_no, line.per_bundle, line.ship_group
+    FROM sales_order_line AS line
+    LEFT JOIN (
+        SELECT parcel.order_id, part.line_no, sum(part.quantity - coalesce(part.lacking, 0)) AS units
+        FROM parcel CROSS JOIN LATERAL jsonb_to_recordset(parcel.lines) AS part (
+            line_no integer, quantity bigint, lacking bigint)
+        WHERE parcel.order_id = ANY (%(orders)s) AND parcel.status = ANY (%(live)s)
+        GROUP BY parcel.order_id, part.line_no
+    ) AS carried USING (order_id, line_no)
+    WHERE line.order_id = ANY (%(orders)s) ORDER BY line.order_id, line.line_no
+"""
+
+LIVE: Final = (ParcelStatus.PLANNED, ParcelStatus.ACCEPTED, ParcelStatus.SHIPPED)
+
+
+def lock_orders(connection: Connection[DictRow], order_ids: Sequence[int]) -> dict[int, DictRow]:
+    """What planning wants to know of those orders, by id, locked in that order until the commit."""
+    return {row["id"]: row for row in connection.execute(_LOCK, [list(order_ids)])}
+
+
+def list_open_lines(connection: Connection[DictRow], order_ids: Sequence[int]) -> dict[int, list[tuple[Any, ...]]]:
+    """The lines of those orders by order: number, SKU, ordered, amount, units that no live parcel carries, the bundle
+    it is part of, units in each bundle, ship group."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        lines: dict[int, list[tuple[Any, ...]]] = {order_id: [] for order_id in order_ids}
+        for order_id, *line in cursor.execute(_OPEN_LINES, {"orders": list(order_ids), "live": list(LIVE)}):
+            lines[order_id].append(tuple(line))
+        return lines
+
+
+def count_parcels(connection: Connection[DictRow], order_ids: Sequence[int]) -> dict[int, int]:
+    """How many parcels those orders have had; orders without any are absent."""
+    rows = connection.execute(
+        "SELECT order_id, count(*) AS parcels FROM parcel WHERE order_id = ANY (%s) GROUP BY order_id",
+        [list(order_ids)],
+    )
+    return {row["order_id"]: row["parcels"] for row in rows}
+
+
+def get_channel(connection: Connection[DictRow], order_id: int) -> str:
+    """The channel that sold the order. NotFoundError if there is none."""
+    row = connection.execute("SELECT channel FROM sales_order WHERE id = %s", (order_id,)).fetchone()
+    if row is None:
+        raise NotFoundError(f"there is no order with the id {order_id}", code="order.unknown")
+    return str(row["channel"])
+
+
 def find_order_id(connection: Connection[DictRow], owner: str, brand: str, channel: str, order_no: str) -> int | None:
     """The id of a channel's order."""
     row = connection.execute(
@@ -262,6 +319,62 @@ def insert_parcel(
         "INSERT INTO parcel (owner, brand, order_id, parcel_no, location_id, status, lines)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s)",
         (owner, brand, order_id, parcel_no, location_id, ParcelStatus.PLANNED, Jsonb(list(lines))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NewParcel:
+    """A parcel to plan; ``lines`` have line_no, sku_id and quantity."""
+
+    order_id: int
+    parcel_no: str
+    location_id: int
+    lines: Sequence[Mapping[str, Any]]
+
+
+def plan_parcels(connection: Connection[DictRow], parcels: Sequence[NewParcel]) -> None:
+    """Insert planned parcels of many orders, in the order given."""
+    rows = [
+        {
+            "order_id": parcel.order_id,
+            "parcel_no": parcel.parcel_no,
+            "location_id": parcel.location_id,
+            "lines": [{**line, "shipped": 0, "lacking": 0} for line in parcel.lines],
+        }
+        for parcel in parcels
+    ]
+    connection.execute(
+        "INSERT INTO parcel (owner, brand, order_id, parcel_no, location_id, status, lines)"
+        " SELECT sales_order.owner, sales_order.brand, order_id, parcel_no, location_id, %s, lines"
+        " FROM ROWS FROM (jsonb_to_recordset(%s) AS (order_id bigint, parcel_no text, location_id bigint, lines jsonb))"
+        " WITH ORDINALITY AS made (order_id, parcel_no, location_id, lines, n)"
+        " JOIN sales_order ON sales_order.id = made.order_id ORDER BY n",
+        (ParcelStatus.PLANNED, Jsonb(rows, dumps=orjson.dumps)),
+    )
+
+
+def allocate(connection: Connection[DictRow], details: Mapping[int, Mapping[str, Any]]) -> None:
+    """Note that those orders are allocated, and tell it in their feeds with the detail of each."""
+    connection.execute(
+        "WITH made AS (SELECT * FROM unnest(%s::bigint[], %s::jsonb[]) WITH ORDINALITY AS made (order_id, detail, n)),"
+        " changed AS ("
+        " UPDATE sales_order SET status = %s, status_reason = NULL, updated_at = clock_timestamp()"
+        " FROM made WHERE id = made.order_id RETURNING id, owner, brand)"
+        " INSERT INTO order_event (owner, brand, order_id, kind, detail)"
+        " SELECT changed.owner, changed.brand, changed.id, 'allocated', made.detail"
+        " FROM changed JOIN made ON made.order_id = changed.id ORDER BY made.n",
+        (
+            list(details),
+            [Jsonb(detail, dumps=orjson.dumps) for detail in details.values()],
+            OrderStatus.ALLOCATED,
+        ),
+    )
+
+
+def release_order(connection: Connection[DictRow], order_id: int) -> None:
+    """Note that the order's parcels go to their places; only the first time counts."""
+    connection.execute(
+        "UPDATE sales_order SET released_at = clock_timestamp() WHERE id = %s AND released_at IS NULL", (order_id,)
     )
 
 

@@ -1,23 +1,41 @@
 """``one_stock.fulfil_order``: an order becomes parcels, and every parcel is seen through.
 
-1. *reserve*: choose places for what is still open and hold the goods, all or nothing, never oversold.
-2. *dispatch*: one ``ship_parcel`` run per parcel; wait until all have ended.
-3. *settle*: what a place refused, lacked or gave back is open again; go back to *reserve* without that place.
-   Every round rules out at least one place, so this ends.
-4. *tell_channel*: the channel that sold it hears what became of it, if it has a writer for that.
+1. *reserve*: decide by the rulebook where what is still open ships from, and hold it, never oversold. Many orders
+   at once. An order that others robbed of its goods meanwhile looks again; the others are not held up.
+2. *await_release*: until ``release_after_s`` is over the plan may still be bettered; an order that is short may wait in
+   the queue for goods.
+3. *dispatch*: one ``ship_parcel`` run for each planned parcel; wait until all have ended.
+4. *settle*: what a place refused, lacked, gave back or did not ship in time is open again; go back to *reserve* without
+   that place. Every round rules out at least one place, and the queue has an end, so this ends. What the rules left
+   unfilled is cancelled.
+5. *tell_channel*: the channel that sold it hears what became of it, if it has a writer for that.
+
+At first the rules say what becomes of an order that cannot be had whole; once a part of it is on its way, what there is
+goes out.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from canonical_model.order import OrderStatus
+from canonical_model.order import OrderStatus, ParcelStatus
 from canonical_model.ports import Record
 from canonical_model.store import orders
 from flows.one_stock import reservation
+from flows.one_stock.decisions import Ask, Planned, plan_orders
+from flows.one_stock.routing.problem import Action
 from flows.runtime.database import UnitOfWork
-from flows.runtime.flow import Flow, Goto, Run, Start, children, outside, step
+from flows.runtime.flow import Flow, Goto, Run, Start, batch_step, children, outside, step, wait_for
 
 SHIPPED: Final = "shipped"
+LATE: Final = "late"
+LACKING: Final = "lacking"
+WAKE: Final = "wake"
+BATCH: Final = 200
+TRIES: Final = 5
+MAX_PAUSE_S: Final = 300
+CONTESTED: Final = "contested"
+_CARRIED: Final = ("refused", "waited", "pauses")
 
 
 def order_id_of(run: Run) -> int:
@@ -29,61 +47,127 @@ def _excluded(run: Run) -> frozenset[int]:
     return frozenset(run.results.get("settle", {}).get("excluded", ()))
 
 
-def release_parcels(run: Run, uow: UnitOfWork) -> dict[str, Any]:
-    """Undo of *reserve*: give back what its parcels hold."""
-    for parcel_no in run.results["reserve"]["parcels"]:
-        reservation.give_back(uow.connection, run.owner, run.brand, parcel_no, reason="undone")
+def _so_far(run: Run) -> dict[str, Any]:
+    """What earlier rounds found out: places ``refused`` (by id, with the reason), whether the order ``waited`` in the
+    queue, and how often it had to ``pause`` because others won its goods."""
+    told = run.results.get("settle") or run.results.get("reserve", {}).get("so_far") or {}
+    return {"refused": {}, "waited": False, "pauses": 0, **{name: told[name] for name in _CARRIED if name in told}}
+
+
+def give_back_planned(run: Run, uow: UnitOfWork) -> dict[str, Any]:
+    """Undo of *reserve*: give back what the parcels hold that no place was asked for."""
+    order = orders.get_order(uow.connection, run.owner, run.brand, order_id_of(run), lock=True)
+    _give_back(uow, order)
     return {}
 
 
-@step(undo=release_parcels)
-def reserve(run: Run, uow: UnitOfWork) -> dict[str, Any]:
-    """Hold what is still open, in as few parcels as possible: at first all of it or nothing, later what there is."""
-    order = orders.get_order(uow.connection, run.owner, run.brand, order_id_of(run), lock=True)
-    if order["status_reason"] == reservation.CANCEL_REQUESTED:
-        return {"parcels": [], "unfilled": []}
-    reserved = reservation.reserve(uow.connection, order, excluded=_excluded(run), whole="settle" not in run.results)
-    if reserved.parcels:
-        orders.set_status(uow.connection, order["id"], OrderStatus.ALLOCATED)
-        orders.add_event(uow.connection, order["id"], "allocated", {"parcels": reserved.parcels})
-    return {"parcels": reserved.parcels, "unfilled": reserved.unfilled}
+def _give_back(uow: UnitOfWork, order: Mapping[str, Any]) -> None:
+    for parcel in _planned(order):
+        reservation.give_back(uow.connection, order["owner"], order["brand"], parcel["parcel_no"], reason="undone")
+
+
+def _planned(order: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [parcel for parcel in order["parcels"] if parcel["status"] == ParcelStatus.PLANNED]
+
+
+@batch_step(size=BATCH, undo=give_back_planned)
+def reserve(runs: Sequence[Run], uow: UnitOfWork) -> list[Any]:
+    """Decide and hold, all orders on one snapshot of the pool; each whole, as far as its rules allow, or not at all."""
+    asks = []
+    for run in runs:
+        known = _so_far(run)
+        refused = {int(place): reason for place, reason in known["refused"].items()}
+        asks.append(Ask(order_id_of(run), refused, resourced=bool(refused), waited=known["waited"]))
+    planned = plan_orders(
+        uow.connection,
+        asks,
+        now=datetime.now(UTC),
+        member_schemes=uow.services.estate.systems if uow.has_services else (),
+    )
+    return [_reserved(run, planned[order_id_of(run)]) for run in runs]
+
+
+def _reserved(run: Run, planned: Planned | None) -> Goto | dict[str, Any]:
+    """The step's result. An order that lost its goods to others looks again at once, up to TRIES times, then later."""
+    if planned is None:
+        return {"parcels": [], "unfilled": [], "action": Action.CANCEL, "wait_s": 0}
+    if planned.contested:
+        so_far = _so_far(run)
+        tries = run.results.get("reserve", {}).get("tries", 0) + 1
+        if tries < TRIES:
+            return Goto("reserve", {"tries": tries, "so_far": so_far})
+        pause_s = min(2 ** so_far["pauses"], MAX_PAUSE_S)
+        return {"parcels": [], "unfilled": [], "action": CONTESTED, "wait_s": pause_s, "so_far": so_far}
+    rules = planned.rules
+    wait_s = rules.queue_retry_s if planned.action is Action.QUEUE else rules.release_after_s if planned.parcels else 0
+    return {
+        "parcels": planned.parcels,
+        "unfilled": planned.unfilled,
+        "action": planned.action,
+        "wait_s": wait_s,
+        "so_far": _so_far(run),
+    }
+
+
+def _release_s(run: Run) -> float:
+    return float(run.results["reserve"]["wait_s"])
+
+
+await_release = wait_for("await_release", signals=(WAKE,), timeout_s=_release_s, on_timeout=None)
 
 
 @children()
 def dispatch(run: Run, uow: UnitOfWork) -> Sequence[Start]:
-    """One run per parcel of this round."""
-    return [
-        Start(
-            flow="one_stock.ship_parcel",
-            owner=run.owner,
-            brand=run.brand,
-            key=parcel_no,
-            input={"order_id": order_id_of(run), "parcel_no": parcel_no},
-        )
-        for parcel_no in run.results["reserve"]["parcels"]
-    ]
+    """One run for each parcel that is planned now; from here on the plan stands. None when the buyer has cancelled."""
+    order = orders.get_order(uow.connection, run.owner, run.brand, order_id_of(run), lock=True)
+    if order["status_reason"] == reservation.CANCEL_REQUESTED:
+        _give_back(uow, order)
+        return []
+    planned = _planned(order)
+    if planned:
+        orders.release_order(uow.connection, order["id"])
+    return [_ship(run, parcel["parcel_no"]) for parcel in planned]
+
+
+def _ship(run: Run, parcel_no: str) -> Start:
+    return Start(
+        flow="one_stock.ship_parcel",
+        owner=run.owner,
+        brand=run.brand,
+        key=parcel_no,
+        input={"order_id": order_id_of(run), "parcel_no": parcel_no},
+    )
 
 
 @step()
 def settle(run: Run, uow: UnitOfWork) -> Goto | dict[str, Any]:
     """Go round again for what is open, or say how the order ended."""
     order = orders.get_order(uow.connection, run.owner, run.brand, order_id_of(run), lock=True)
-    ended = [child for child in run.results["dispatch"] if child["outcome"] != SHIPPED or _lacking(child)]
-    parcels = {child["key"]: orders.get_parcel(uow.connection, run.owner, run.brand, child["key"]) for child in ended}
-    excluded = _excluded(run) | {parcel["location_id"] for parcel in parcels.values()}
+    so_far = _so_far(run)
+    ended = {child["key"]: why for child in run.results["dispatch"] if (why := _why(child))}
+    places = {parcel["parcel_no"]: str(parcel["location_id"]) for parcel in order["parcels"]}
+    refused = so_far["refused"] | {places[parcel_no]: why for parcel_no, why in ended.items()}
+    excluded = sorted(_excluded(run) | {int(place) for place in refused})
+    action = run.results["reserve"].get("action")
     wanted = [demand for demand in reservation.open_demands(uow.connection, order["id"]) if demand.quantity]
     cancelled = order["status_reason"] == reservation.CANCEL_REQUESTED
-    if wanted and ended and not cancelled:
-        return Goto("reserve", {"excluded": sorted(excluded)})
+    if wanted and (ended or action in (Action.QUEUE, CONTESTED)) and not cancelled:
+        waited = so_far["waited"] or action == Action.QUEUE
+        pauses = so_far["pauses"] + 1 if action == CONTESTED else 0
+        return Goto("reserve", {"excluded": excluded, "refused": refused, "waited": waited, "pauses": pauses})
     status, reason = _end(order, wanted, cancelled=cancelled)
     orders.cancel_open(uow.connection, order["id"])
     orders.set_status(uow.connection, order["id"], status, reason)
     orders.add_event(uow.connection, order["id"], str(status), {"reason": reason})
-    return {"excluded": sorted(excluded), "status": str(status), "reason": reason}
+    return {"excluded": excluded, "status": str(status), "reason": reason}
 
 
-def _lacking(child: Mapping[str, Any]) -> bool:
-    return any(line["lacking"] for line in child["results"].get("consume", {}).get("lines", ()))
+def _why(child: Mapping[str, Any]) -> str | None:
+    """Why the parcel's place is not asked again; None when it sent everything."""
+    told = child["results"].get("consume") or {}
+    if child["outcome"] == SHIPPED:
+        return LACKING if any(line["lacking"] for line in told.get("lines", ())) else None
+    return LATE if told.get("reason") == LATE else str(child["outcome"] or child["state"])
 
 
 def _end(order: Mapping[str, Any], wanted: Sequence[Any], *, cancelled: bool) -> tuple[OrderStatus, str | None]:
@@ -95,8 +179,8 @@ def _end(order: Mapping[str, Any], wanted: Sequence[Any], *, cancelled: bool) ->
 
 
 def _channel_writer(run: Run, uow: UnitOfWork) -> str | None:
-    order = orders.get_order(uow.connection, run.owner, run.brand, order_id_of(run))
-    return uow.services.estate.find_writer(order["channel"], "order_status")
+    channel = orders.get_channel(uow.connection, order_id_of(run))
+    return uow.services.estate.find_writer(channel, "order_status")
 
 
 @outside(_channel_writer)
@@ -118,4 +202,38 @@ def tell_channel(run: Run, uow: UnitOfWork) -> Record:
     }
 
 
-FULFIL_ORDER: Final = Flow("one_stock.fulfil_order", version=1, steps=(reserve, dispatch, settle, tell_channel))
+def release_parcels(run: Run, uow: UnitOfWork) -> dict[str, Any]:
+    """Undo of version 1's *reserve*: give back what its parcels hold."""
+    for parcel_no in run.results["reserve"]["parcels"]:
+        reservation.give_back(uow.connection, run.owner, run.brand, parcel_no, reason="undone")
+    return {}
+
+
+@step(name="reserve", undo=release_parcels)
+def reserve_nearest(run: Run, uow: UnitOfWork) -> dict[str, Any]:
+    """Version 1: one order at a time, by nearness alone."""
+    order = orders.get_order(uow.connection, run.owner, run.brand, order_id_of(run), lock=True)
+    if order["status_reason"] == reservation.CANCEL_REQUESTED:
+        return {"parcels": [], "unfilled": []}
+    reserved = reservation.reserve(uow.connection, order, excluded=_excluded(run), whole="settle" not in run.results)
+    if reserved.parcels:
+        orders.release_order(uow.connection, order["id"])
+        orders.set_status(uow.connection, order["id"], OrderStatus.ALLOCATED)
+        orders.add_event(uow.connection, order["id"], "allocated", {"parcels": reserved.parcels})
+    return {"parcels": reserved.parcels, "unfilled": reserved.unfilled}
+
+
+@children(name="dispatch")
+def dispatch_reserved(run: Run, uow: UnitOfWork) -> Sequence[Start]:
+    """Version 1: one run for each parcel that this round reserved."""
+    return [_ship(run, parcel_no) for parcel_no in run.results["reserve"]["parcels"]]
+
+
+FULFIL_ORDER: Final = Flow(
+    "one_stock.fulfil_order",
+    version=2,
+    steps=(reserve, await_release, dispatch, settle, tell_channel),
+    retired=(
+        Flow("one_stock.fulfil_order", version=1, steps=(reserve_nearest, dispatch_reserved, settle, tell_channel)),
+    ),
+)

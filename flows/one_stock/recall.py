@@ -13,12 +13,14 @@ from canonical_model.order import OrderStatus, ParcelStatus
 from canonical_model.ports import Receipt, Record
 from canonical_model.store import orders, stock
 from flows.one_stock.documents import find_location
+from flows.one_stock.fulfil_order import WAKE
 from flows.one_stock.reservation import CANCEL_REQUESTED
 from flows.one_stock.ship_parcel import RECALLED
 from flows.runtime import runs
 from flows.runtime.database import UnitOfWork
 from flows.runtime.flow import Finish, Flow, OnReject, Run, Start, children, outside, step
 
+FULFIL_ORDER: Final = "one_stock.fulfil_order"
 TOO_LATE: Final = "too_late"
 FINAL: Final = frozenset(
     {OrderStatus.SHIPPED, OrderStatus.PARTLY_SHIPPED, OrderStatus.COMPLETED, OrderStatus.CANCELLED}
@@ -31,10 +33,13 @@ def _parcel(run: Run, uow: UnitOfWork) -> dict[str, Any]:
 
 @step(first_wait_s=0.2, max_wait_s=30.0)
 def look(run: Run, uow: UnitOfWork) -> Finish | dict[str, Any]:
-    """Only a parcel that the place has accepted can be called back; wait for its answer first."""
+    """Only a parcel that the place has accepted can be called back; wait for its answer first. One that it refused, or
+    that was given up before, need not be."""
     parcel = _parcel(run, uow)
     if parcel["status"] == ParcelStatus.PLANNED:
         raise TransientError(f"{parcel['parcel_no']}: the place has not answered yet", code="parcel.planned")
+    if parcel["status"] in (ParcelStatus.REFUSED, ParcelStatus.CANCELLED):
+        return Finish(RECALLED)
     if parcel["status"] != ParcelStatus.ACCEPTED:
         return Finish(TOO_LATE)
     return {"location_id": parcel["location_id"]}
@@ -87,14 +92,30 @@ def _recalls(run: Run, parcel_nos: Sequence[str], reason: str) -> list[Start]:
 
 @step()
 def request(run: Run, uow: UnitOfWork) -> Finish | dict[str, Any]:
-    """Note the wish on the order, so that nothing more of it is reserved."""
+    """Note the wish on the order, so that nothing more of it is reserved, and wake its run, should that wait."""
     order = orders.get_order(uow.connection, run.owner, run.brand, int(run.input["order_id"]), lock=True)
     if order["status"] in FINAL:
         return Finish(TOO_LATE)
     orders.set_status(uow.connection, order["id"], order["status"], CANCEL_REQUESTED)
     orders.add_event(uow.connection, order["id"], CANCEL_REQUESTED, {})
+    _wake(run, uow)
     live = [p["parcel_no"] for p in order["parcels"] if p["status"] in (ParcelStatus.PLANNED, ParcelStatus.ACCEPTED)]
     return {"parcels": live}
+
+
+def _wake(run: Run, uow: UnitOfWork) -> None:
+    key = str(run.input["order_id"])
+    if runs.find_run(uow, run.owner, run.brand, FULFIL_ORDER, key) is not None:
+        runs.signal(
+            uow,
+            owner=run.owner,
+            brand=run.brand,
+            flow=FULFIL_ORDER,
+            key=key,
+            name=WAKE,
+            signal_key=f"{run.flow}:{run.business_key}",
+            payload={"reason": CANCEL_REQUESTED},
+        )
 
 
 @children()

@@ -3,7 +3,9 @@
 1. *write_wms*: the warehouse is asked. A refusal ends the run as ``refused``; the order chooses another place.
    Its yes is the pivot: from here only forward.
 2. *write_erp*: the ERP books the sale. A refusal, such as a credit block, asks a person; the order stays sold.
-3. *await_word*: the warehouse confirms, in one message or several, or the parcel is recalled.
+3. *await_word*: the warehouse confirms, in one message or several, or the parcel is recalled. Where the rules say
+   ``ship_within_s``, a place that has said nothing by then is asked once to give the parcel back; if it cannot,
+   since the goods are picked, its word is awaited on.
 4. *consume*: what left ends its hold, what was lacking is released and open again.
 5. *cancel_erp*: a recalled parcel's sale is taken back.
 """
@@ -16,10 +18,14 @@ from canonical_model.ports import Receipt, Record
 from canonical_model.store import orders, stock
 from flows.one_stock import reservation
 from flows.one_stock.documents import find_location, outside_names, parcel_document
+from flows.one_stock.rulebooks import rulebook_of
 from flows.one_stock.shortfall import start_resolving
+from flows.runtime import runs
 from flows.runtime.database import UnitOfWork
-from flows.runtime.flow import Finish, Flow, Goto, OnReject, Park, Run, outside, step, wait_for
+from flows.runtime.flow import Finish, Flow, Goto, OnReject, Park, Run, Start, outside, step, wait_for
 
+RECALL_PARCEL: Final = "one_stock.recall_parcel"
+LATE: Final = "late"
 CONFIRMED: Final = "confirmed"
 RECALLED: Final = "recalled"
 CONFIRMATION_TIMEOUT_S: Final = 72 * 3600.0
@@ -42,7 +48,16 @@ def refuse(run: Run, uow: UnitOfWork) -> dict[str, Any]:
 
 @step(undo=refuse)
 def open_parcel(run: Run, uow: UnitOfWork) -> dict[str, Any]:
-    """Note where the parcel ships from."""
+    """Note where the parcel ships from, and how soon it must."""
+    parcel = _parcel(run, uow)
+    channel = orders.get_channel(uow.connection, parcel["order_id"])
+    rules = rulebook_of(uow.connection, run.owner, run.brand).rules(channel)
+    return {"location_id": parcel["location_id"], "ship_within_s": rules.ship_within_s}
+
+
+@step(name="open_parcel", undo=refuse)
+def open_patiently(run: Run, uow: UnitOfWork) -> dict[str, Any]:
+    """Version 1: note where the parcel ships from."""
     return {"location_id": _parcel(run, uow)["location_id"]}
 
 
@@ -83,16 +98,32 @@ def write_erp(run: Run, uow: UnitOfWork) -> Record:
     return parcel_document(uow, run.owner, run.brand, parcel_no_of(run), str(erp), with_receiver=False)
 
 
-await_word = wait_for("await_word", signals=(CONFIRMED, RECALLED), timeout_s=CONFIRMATION_TIMEOUT_S)
+def _hurried(run: Run) -> bool:
+    """Whether the place is to be asked for the parcel when its time is up; not if it has been, or has begun to ship."""
+    return bool(run.results["open_parcel"].get("ship_within_s")) and "consume" not in run.results
+
+
+def _patience_s(run: Run) -> float:
+    return float(run.results["open_parcel"]["ship_within_s"]) if _hurried(run) else CONFIRMATION_TIMEOUT_S
+
+
+def _when_silent(run: Run) -> OnReject | None:
+    return None if _hurried(run) else OnReject.PARK
+
+
+await_word = wait_for("await_word", signals=(CONFIRMED, RECALLED), timeout_s=_patience_s, on_timeout=_when_silent)
+await_word_patiently = wait_for("await_word", signals=(CONFIRMED, RECALLED), timeout_s=CONFIRMATION_TIMEOUT_S)
 
 
 @step()
 def consume(run: Run, uow: UnitOfWork) -> Goto | Park | dict[str, Any]:
     """Book what left. A partial word is added up; the parcel ends when every unit is shipped or lacking."""
     word = run.results["await_word"]
+    if word["signal"] is None:
+        return _ask_back(run, uow)
     if word["signal"] == RECALLED:
         reservation.give_back(uow.connection, run.owner, run.brand, parcel_no_of(run), reason=RECALLED)
-        return {"outcome": RECALLED, "lines": []}
+        return {"outcome": RECALLED, "reason": word["payload"].get("reason", RECALLED), "lines": []}
     parcel = _parcel(run, uow)
     if strange := _strange(run, uow, parcel, word["payload"]):
         return Park("confirmation.mismatch", f"{parcel['parcel_no']}: {strange}; ask the warehouse what it shipped")
@@ -109,8 +140,16 @@ def consume(run: Run, uow: UnitOfWork) -> Goto | Park | dict[str, Any]:
         waybill=word["payload"].get("waybill"),
     )
     if any(line["shipped"] + line["lacking"] < line["quantity"] for line in lines):
-        return Goto("await_word")
+        return Goto("await_word", {"begun": True})
     return _close(run, uow, parcel, lines, word["payload"])
+
+
+def _ask_back(run: Run, uow: UnitOfWork) -> Goto:
+    """The place is late: ask it to give the parcel back, and hear what it says."""
+    parcel_no = parcel_no_of(run)
+    start = Start(RECALL_PARCEL, run.owner, run.brand, f"{parcel_no}:{LATE}", {"parcel_no": parcel_no, "reason": LATE})
+    runs.start_runs(uow, [start])
+    return Goto("await_word", {"asked_back": True})
 
 
 def _strange(run: Run, uow: UnitOfWork, parcel: Mapping[str, Any], word: Mapping[str, Any]) -> str | None:
@@ -189,6 +228,13 @@ def close(run: Run, uow: UnitOfWork) -> Finish:
 
 SHIP_PARCEL: Final = Flow(
     "one_stock.ship_parcel",
-    version=1,
+    version=2,
     steps=(open_parcel, write_wms, write_erp, await_word, consume, cancel_erp, close),
+    retired=(
+        Flow(
+            "one_stock.ship_parcel",
+            version=1,
+            steps=(open_patiently, write_wms, write_erp, await_word_patiently, consume, cancel_erp, close),
+        ),
+    ),
 )

@@ -218,7 +218,7 @@ def _stock(places: Sequence[Place], skus: Sequence[int]) -> list[str | list[int]
     columns = [[stock.get(sku_id, 0) for stock in stocks] for sku_id in skus]
     few = len(_LETTERS)
     return [
-        bytes(column).translate(_TO_LETTERS).decode() if column and 0 <= min(column) and max(column) < few else column
+        bytes(column).translate(_TO_LETTERS).decode() if column and min(column) >= 0 and max(column) < few else column
         for column in columns
     ]
 

@@ -29,6 +29,7 @@ def _orders_and_holds() -> None:
     op.add_column("stock_hold", sa.Column("min_expiry", sa.Date(), nullable=True))
     op.add_column("sales_order", sa.Column("member_code", sa.String(), nullable=True))
     op.add_column("sales_order", sa.Column("released_at", sa.DateTime(timezone=True), nullable=True))
+    op.execute("UPDATE sales_order SET released_at = updated_at WHERE status <> 'received'")
     op.add_column("sales_order_line", sa.Column("bundle_line_no", sa.Integer(), nullable=True))
     op.add_column(
         "sales_order_line", sa.Column("per_bundle", sa.BigInteger(), server_default=sa.text("1"), nullable=False)
@@ -156,4 +157,12 @@ def _changes() -> None:
         _now("recorded_at"),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_stock_movement_id", "stock_movement", ["id"], postgresql_using="brin")
+    op.create_index(
+        "ix_stock_movement_id",
+        "stock_movement",
+        ["id"],
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on"},
+    )
+    bundles = sa.text("body ->> 'kind' = 'bundle'")
+    op.create_index("ix_sku_bundle", "sku", ["owner", "brand"], postgresql_where=bundles)
