@@ -69,7 +69,11 @@ class SkuRow(SQLModel, table=True):
     """One SKU; ``body`` is the whole canonical Product as JSON."""
 
     __tablename__ = "sku"
-    __table_args__ = (UniqueConstraint("owner", "brand", "code"), Index("ix_sku_spu", "owner", "brand", "spu"))
+    __table_args__ = (
+        UniqueConstraint("owner", "brand", "code"),
+        Index("ix_sku_spu", "owner", "brand", "spu"),
+        Index("ix_sku_bundle", "owner", "brand", postgresql_where=text("body ->> 'kind' = 'bundle'")),
+    )
     id: int | None = _id()
     owner: str
     brand: str
@@ -202,7 +206,7 @@ class StockMovementRow(SQLModel, table=True):
             "occurred_at",
             postgresql_where=text("source_id IS NOT NULL"),
         ),
-        Index("ix_stock_movement_id", "id", postgresql_using="brin"),
+        Index("ix_stock_movement_id", "id", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
     )
     level_id: int = Field(primary_key=True, sa_type=BigInteger)
     id: int | None = _id()
