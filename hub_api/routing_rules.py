@@ -21,6 +21,7 @@ from hub_api.auth import Access
 
 MAX_HISTORY: Final = 50
 MAX_CHANGES: Final = 200
+SKIPPED: Final = " …"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +128,9 @@ def publish_rules(hub: Hub, access: Access, text: str, reason: str, *, against: 
 
 
 def compared(old: str, new: str) -> list[str]:
-    """The lines of ``new`` beside those of ``old``, each after ``+``, ``-`` or a blank; far from changes none."""
-    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=3)
-    return [line for number, line in enumerate(lines) if number > 1 and not line.startswith("@@")]
+    """The lines of ``new`` beside those of ``old``, each after ``+``, ``-`` or a blank; ``…`` for those left out."""
+    lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=3))[3:]
+    return [SKIPPED if line.startswith("@@") else line for line in lines]
 
 
 def _changes(old: Rulebook, new: Rulebook) -> Iterator[Change]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from canonical_model.errors import NotFoundError
 from flows.runtime.bootstrap import Hub
 from flows.runtime.quarantine import Selection
-from hub_api import corrections, estate_view, operations, repair, routing_rules, stories, unmasking
+from hub_api import corrections, decisions, estate_view, operations, repair, routing_rules, stories, unmasking
 from hub_api.auth import Access
 from hub_api.console.visits import SessionEndedError, find_visit
 
@@ -160,3 +160,9 @@ def check_rules(hub: Hub, access: Access, *, text: str) -> Any:
 def publish_rules(hub: Hub, access: Access, *, text: str, reason: str, against: int) -> int:
     """Put routing rules in force."""
     return routing_rules.publish_rules(hub, access, text, reason, against=against)
+
+
+@action("order.try_rules", needs=("ops", "read"))
+def try_rules(hub: Hub, access: Access, *, order_id: int, text: str, round_no: int | None = None) -> Any:
+    """What other routing rules would have decided about an order; changes nothing."""
+    return decisions.try_text(hub, access, order_id, text, round_no=round_no)

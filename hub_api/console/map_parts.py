@@ -4,7 +4,7 @@ One degree of longitude is drawn as wide as it is on the ground halfway up the m
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -23,6 +23,7 @@ COLOURS: Final = {
     "bad": "var(--bad)",
     "calm": "var(--ink-3)",
     "chosen": "var(--accent)",
+    "other": "var(--good)",
     "buyer": "var(--bad)",
 }
 TOOLTIP: Final = {
@@ -34,13 +35,11 @@ TOOLTIP: Final = {
 }
 _AXIS: Final = {
     "type": "value",
-    "interval": 5,
     "axisLabel": {"show": False},
     "axisTick": {"show": False},
     "axisLine": {"show": False},
-    "splitLine": {"lineStyle": {"color": "var(--line)", "type": "dashed", "opacity": 0.7}},
+    "splitLine": {"show": False},
 }
-_SUFFIXES: Final = ("特别行政区", "维吾尔自治区", "壮族自治区", "回族自治区", "自治区", "省", "市")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +74,14 @@ def map_options(dots: Sequence[Dot], ways: Sequence[Way] = ()) -> dict[str, Any]
     """What ECharts draws. Texts are drawn as text, never as markup."""
     west, east, south, north = window([(dot.lon, dot.lat) for dot in dots])
     around = [each for each in _apart(dots, (east - west) / 40) if west < each[1] < east and south < each[2] < north]
+    inside = [(lon, lat) for lon, lat in cities() if west < lon < east and south < lat < north]
     return {
         "animation": False,
         "grid": {"left": 0, "right": 0, "top": 0, "bottom": 0},
         "xAxis": {**_AXIS, "min": west, "max": east},
         "yAxis": {**_AXIS, "min": south, "max": north},
         "tooltip": TOOLTIP,
-        "series": [_provinces_series(around), _ways_series(ways), _dots_series(dots)],
+        "series": [_cities_series(inside), _provinces_series(around), _ways_series(ways), _dots_series(dots)],
     }
 
 
@@ -98,13 +98,22 @@ def window(points: Sequence[tuple[float, float]]) -> tuple[float, float, float, 
 @cache
 def provinces() -> tuple[tuple[str, float, float], ...]:
     """Short name, longitude and latitude of every province's seat."""
+    return tuple((row["short"], *_point(row)) for row in _regions() if row["code"].endswith("0000"))
+
+
+@cache
+def cities() -> tuple[tuple[float, float], ...]:
+    """Longitude and latitude of the seats of all cities and provinces: together the shape of the country."""
+    return tuple(_point(row) for row in _regions() if row["code"].endswith("00"))
+
+
+def _regions() -> list[dict[str, str]]:
     with (files("flows.one_stock") / "regions.csv").open(encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["code"].endswith("0000")]
-    return tuple((_short(row["name"]), float(row["lon"]), float(row["lat"])) for row in rows)
+        return list(csv.DictReader(lines))
 
 
-def _short(name: str) -> str:
-    return next((name.removesuffix(end) for end in _SUFFIXES if name.endswith(end)), name)
+def _point(row: Mapping[str, str]) -> tuple[float, float]:
+    return float(row["lon"]), float(row["lat"])
 
 
 def _apart(dots: Sequence[Dot], near: float) -> list[tuple[str, float, float]]:
@@ -116,6 +125,17 @@ def _apart(dots: Sequence[Dot], near: float) -> list[tuple[str, float, float]]:
     ]
 
 
+def _cities_series(points: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "silent": True,
+        "z": 0,
+        "symbolSize": 3,
+        "itemStyle": {"color": "var(--line-strong)", "opacity": 0.7},
+        "data": [[lon, lat] for lon, lat in points],
+    }
+
+
 def _provinces_series(names: Sequence[tuple[str, float, float]]) -> dict[str, Any]:
     return {
         "type": "scatter",
@@ -124,6 +144,7 @@ def _provinces_series(names: Sequence[tuple[str, float, float]]) -> dict[str, An
         "symbolSize": 4,
         "itemStyle": {"color": "var(--line-strong)"},
         "label": {"show": True, "position": "bottom", "formatter": "{b}", "color": "var(--ink-3)", "fontSize": 10},
+        "labelLayout": {"hideOverlap": True},
         "data": [{"name": name, "value": [lon, lat]} for name, lon, lat in names],
     }
 

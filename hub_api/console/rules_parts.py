@@ -71,7 +71,7 @@ def changes(view: View, found: Sequence[Change]) -> Html:
 
 
 def difference(lines: Sequence[str]) -> Html:
-    """Lines of a text beside those of another."""
+    """Lines of a text beside those of another; ``…`` stands for lines that are the same."""
     tones = {"+": "plus", "-": "minus"}
     return h("pre", [h("span", line or " ", cls=f"row {tones.get(line[:1], '')}") for line in lines], tabindex="0",
              cls="difference")  # fmt: skip

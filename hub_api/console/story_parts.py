@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from nicegui import ui
 
@@ -47,7 +48,7 @@ def draw_story(view: View, story: Story) -> None:
     """Everything about one thing, the most pressing first."""
     words = view.words
     kind = words.name("kind", story.kind)
-    title(view, f"{kind} {story.title}", state(words, "word", story.state))
+    title(view, f"{kind} {story.title}", state(words, "word", story.state), _elsewhere(view, story))
     html(panel(None, _summary(view, story)))
     if story.kind == "order" and view.may("data", "unmask"):
         with ui.element("div").classes("buttons"):
@@ -169,6 +170,15 @@ def _bar(view: View, bar: Bar, whole_ms: float) -> Html:
         h("span", view.words.span(bar.duration_ms / 1000), cls="number"),
         role="listitem",
     )
+
+
+def _elsewhere(view: View, story: Story) -> Html | None:
+    """Another page about the same thing."""
+    if story.kind == "order" and story.summary.get("kind") != "carry_out":
+        return link(view.words("story.why_here"), view.link(f"/orders/{story.id}/decisions"))
+    if story.kind == "sku":
+        return link(view.words("stock.map"), view.link(f"/stock/{quote(story.id, safe='/')}"))
+    return None
 
 
 def _summary(view: View, story: Story) -> Html:

@@ -43,6 +43,10 @@ TONES: Final[Mapping[str, str]] = {
     "undone": "calm",
     "discarded": "calm",
     "retry": "warn",
+    "allocate": "good",
+    "chosen": "good",
+    "partial": "warn",
+    "queue": "busy",
 }
 OWN_TONES: Final[Mapping[str, str]] = {"lane.open": "good", "health.well": "good", "lane.struggling": "warn"}
 MAX_TEXT: Final = 20_000

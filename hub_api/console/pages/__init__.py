@@ -4,7 +4,19 @@ last one, which answers every other address."""
 from importlib import import_module
 from typing import Final
 
-ALL: Final = ("search", "stock", "estate", "messages", "quarantine", "mappings", "runs", "rules", "audit", "unknown")
+ALL: Final = (
+    "search",
+    "stock",
+    "decisions",
+    "estate",
+    "messages",
+    "quarantine",
+    "mappings",
+    "runs",
+    "rules",
+    "audit",
+    "unknown",
+)
 
 for _name in ALL:
     import_module(f"{__name__}.{_name}")

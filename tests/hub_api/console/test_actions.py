@@ -34,6 +34,7 @@ MAY: Final = {
     "personal.unmask": "steward admin",
     "lane.pause": OPERATORS,
     "lane.resume": OPERATORS,
+    "order.try_rules": EVERYBODY,
     "rules.check": EVERYBODY,
     "rules.publish": DATA,
 }
@@ -53,6 +54,7 @@ ARGUMENTS: Final[dict[str, dict[str, Any]]] = {
     "personal.unmask": {"what": "order", "subject_id": "1", "reason": "a reason that is long"},
     "lane.pause": {"lane": "nowhere"},
     "lane.resume": {"lane": "nowhere"},
+    "order.try_rules": {"order_id": 1, "text": "not a rulebook"},
     "rules.check": {"text": "not a rulebook"},
     "rules.publish": {"text": "not a rulebook", "reason": "a reason that is long", "against": 0},
 }
@@ -60,6 +62,7 @@ PAGES_FOLDER: Final = Path(pages.__file__).parent
 READING: Final = {
     "corrections": {"read_editable", "mapping_state"},
     "estate_view": {"systems", "lanes"},
+    "decisions": {"order_decisions", "try_version"},
     "routing_rules": {"rules_state"},
     "stories": {"search", "story"},
     "stock_view": {"read_ledger", "read_pool", "search_goods"},
