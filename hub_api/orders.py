@@ -7,6 +7,7 @@ import orjson
 
 from canonical_model.errors import NotFoundError
 from canonical_model.store import orders
+from flows.one_stock.decisions import explained
 from flows.runtime.bootstrap import Hub
 from flows.runtime.database import UnitOfWork
 from flows.runtime.flow import Start
@@ -61,6 +62,14 @@ def find_order_id(uow: UnitOfWork, access: Access, channel: str, order_no: str) 
     if order_id is None:
         raise NotFoundError(f"{channel} has no order {order_no!r}", code="order.unknown")
     return order_id
+
+
+def read_decisions(uow: UnitOfWork, access: Access, order_id: int) -> list[dict[str, Any]]:
+    """Why the order ships from where it does, a decision a round. NotFoundError outside the caller's channel."""
+    channel = orders.find_channel(uow.connection, access.owner, access.brand, order_id)
+    if channel is None or access.channel not in (None, channel):
+        raise NotFoundError(f"there is no order with the id {order_id}", code="order.unknown")
+    return explained(uow.connection, access.owner, access.brand, order_id)
 
 
 def ask_to_cancel(hub: Hub, access: Access, order_id: int) -> dict[str, Any]:

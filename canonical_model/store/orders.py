@@ -200,12 +200,12 @@ def count_parcels(connection: Connection[DictRow], order_ids: Sequence[int]) -> 
     return {row["order_id"]: row["parcels"] for row in rows}
 
 
-def get_channel(connection: Connection[DictRow], order_id: int) -> str:
-    """The channel that sold the order. NotFoundError if there is none."""
-    row = connection.execute("SELECT channel FROM sales_order WHERE id = %s", (order_id,)).fetchone()
-    if row is None:
-        raise NotFoundError(f"there is no order with the id {order_id}", code="order.unknown")
-    return str(row["channel"])
+def find_channel(connection: Connection[DictRow], owner: str, brand: str, order_id: int) -> str | None:
+    """The channel that sold the order."""
+    row = connection.execute(
+        "SELECT channel FROM sales_order WHERE owner = %s AND brand = %s AND id = %s", (owner, brand, order_id)
+    ).fetchone()
+    return None if row is None else str(row["channel"])
 
 
 def find_order_id(connection: Connection[DictRow], owner: str, brand: str, channel: str, order_no: str) -> int | None:

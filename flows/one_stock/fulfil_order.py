@@ -179,7 +179,7 @@ def _end(order: Mapping[str, Any], wanted: Sequence[Any], *, cancelled: bool) ->
 
 
 def _channel_writer(run: Run, uow: UnitOfWork) -> str | None:
-    channel = orders.get_channel(uow.connection, order_id_of(run))
+    channel = orders.find_channel(uow.connection, run.owner, run.brand, order_id_of(run))
     return uow.services.estate.find_writer(channel, "order_status")
 
 

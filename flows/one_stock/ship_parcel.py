@@ -50,8 +50,8 @@ def refuse(run: Run, uow: UnitOfWork) -> dict[str, Any]:
 def open_parcel(run: Run, uow: UnitOfWork) -> dict[str, Any]:
     """Note where the parcel ships from, and how soon it must."""
     parcel = _parcel(run, uow)
-    channel = orders.get_channel(uow.connection, parcel["order_id"])
-    rules = rulebook_of(uow.connection, run.owner, run.brand).rules(channel)
+    channel = orders.find_channel(uow.connection, run.owner, run.brand, parcel["order_id"])
+    rules = rulebook_of(uow.connection, run.owner, run.brand).rules(channel or "")
     return {"location_id": parcel["location_id"], "ship_within_s": rules.ship_within_s}
 
 

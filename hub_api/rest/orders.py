@@ -13,7 +13,7 @@ from hub_api.rest import intake
 from hub_api.rest.dependencies import HubOf, OrdersReader, OrdersWriter
 from hub_api.rest.document import SENT_ORDER
 from hub_api.rest.paging import After, Limit, page
-from hub_api.rest.shapes import CancelAsked, Order, OrderEvents, OrderHead, Page
+from hub_api.rest.shapes import CancelAsked, Order, OrderEvents, OrderHead, Page, RoutingDecisions
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"])
 
@@ -113,6 +113,13 @@ def get_order(hub: HubOf, access: OrdersReader, order_id: OrderId) -> dict[str, 
     """One order with lines, parcels, events and the receiver masked."""
     with hub.database.unit() as uow:
         return orders.read_order(uow, access, order_id)
+
+
+@router.get("/{order_id}/decisions", response_model=RoutingDecisions)
+def list_decisions(hub: HubOf, access: OrdersReader, order_id: OrderId) -> dict[str, Any]:
+    """Why the order ships from where it does: for every line each place, what removed it or how it scored."""
+    with hub.database.unit() as uow:
+        return {"items": orders.read_decisions(uow, access, order_id)}
 
 
 @router.post("/{order_id}/cancel", status_code=202, response_model=CancelAsked)

@@ -119,6 +119,9 @@ class OrderLine(BaseModel):
     amount_minor: int
     shipped: int
     cancelled: int
+    bundle_line_no: int | None = Field(description="The channel's line whose bundle this is a part of.")
+    per_bundle: int = Field(description="Units of this part in one bundle.")
+    ship_group: str | None = Field(description="Lines of one group leave in one parcel.")
 
 
 class Parcel(BaseModel):
@@ -165,6 +168,78 @@ class Order(OrderHead):
     lines: list[OrderLine]
     parcels: list[Parcel]
     events: list[OrderEvent]
+
+
+class DecisionRules(BaseModel):
+    """The rulebook that a decision went by; version 0 is the built-in one."""
+
+    version: int
+    fingerprint: str
+    channel: str
+
+
+class DecidedLine(BaseModel):
+    """What a parcel was to carry of one order line."""
+
+    line_no: int
+    sku: str
+    quantity: int
+
+
+class DecidedParcel(BaseModel):
+    """A parcel as it was planned, and what the cost model says it costs."""
+
+    place: str
+    place_name: str
+    km: float | None
+    cost: float
+    lines: list[DecidedLine]
+
+
+class ConsideredPlace(BaseModel):
+    """A place as it was thought of for one line: what removed it, or its score on each tier (lower is better)."""
+
+    place: str
+    place_name: str
+    km: float | None
+    stock: int
+    removed_by: str | None
+    scores: dict[str, float]
+    chosen: int
+
+
+class ConsideredLine(BaseModel):
+    """One order line with every place there was."""
+
+    line_no: int
+    sku: str
+    quantity: int
+    unfilled: int
+    places: list[ConsideredPlace]
+
+
+class RoutingDecision(BaseModel):
+    """Why an order ships from where it does. ``gap``: how far its cost may be above the least possible."""
+
+    round: int
+    cause: str
+    decided_at: datetime
+    rules: DecisionRules
+    action: str
+    cost: float
+    bound: float
+    gap: float
+    stopped: str
+    nodes: int
+    tiers: list[str]
+    parcels: list[DecidedParcel]
+    lines: list[ConsideredLine]
+
+
+class RoutingDecisions(BaseModel):
+    """Every decision about one order, by round."""
+
+    items: list[RoutingDecision]
 
 
 class CancelAsked(BaseModel):

@@ -37,6 +37,7 @@ MAY: Final = {
     "GET /v1/orders/by-number/{channel}/{order_no:path}": EVERY_ROLE,
     "GET /v1/orders/events": EVERY_ROLE,
     "GET /v1/orders/{order_id}": EVERY_ROLE,
+    "GET /v1/orders/{order_id}/decisions": EVERY_ROLE,
     "GET /v1/quarantine": EVERY_ROLE,
     "GET /v1/quarantine/records": EVERY_ROLE,
     "GET /v1/quarantine/{row_id:int}": EVERY_ROLE,
