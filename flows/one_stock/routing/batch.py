@@ -38,11 +38,15 @@ DEFAULT_SEARCH: Final = Search()
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An order's new plan: ``decision`` is ``decide(problem, rules)``; the problem shows what was left to the order."""
+    """An order's new plan: ``decision`` is ``decide(problem, rules)``; the problem shows what was left to the order.
+
+    ``saving``: how much less it costs than the old one; below 0 where the order made room for another.
+    """
 
     key: int
     problem: Problem
     decision: Decision
+    saving: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class _Board:
         seats = {order.key: Seat(order, self.everything, slots) for order in orders}
         self.left = Pool(free)
         self.plans = {key: plan for key, seat in seats.items() if (plan := seat.standing) is not None}
+        self.stood = dict(self.plans)
         self.seats = {key: seats[key] for key in self.plans}
         self.wishes = {key: seat.ask(self.everything) for key, seat in self.seats.items()}
         self.holders: dict[Unit, set[int]] = {}
@@ -112,8 +117,9 @@ class _Board:
     def changes(self) -> tuple[Change, ...]:
         found = []
         for key, plan in sorted(self.plans.items()):
-            if plan.offers is not None and plan.plan.parcels != self.seats[key].order.plan.parcels:
-                found.append(Change(key, *self.seats[key].told(plan.offers)))
+            if plan.offers is not None and plan.uses != self.stood[key].uses:
+                saving = self.stood[key].cost - plan.cost
+                found.append(Change(key, *self.seats[key].told(plan.offers), saving))
         return tuple(found)
 
     def improve(self) -> int:
