@@ -202,7 +202,7 @@ def make_order(number: str, basket: Basket) -> dict[str, Any]:
         {"line_no": n, "sku": sku_code(sku), "quantity": units, "amount_minor": 100 * units}
         for n, (sku, units) in enumerate(basket.wanted.items(), 1)
     ]
-    total = sum(line["amount_minor"] for line in lines)
+    total = 100 * sum(basket.wanted.values())
     return {
         "channel": "shop",
         "order_no": number,

@@ -1,4 +1,4 @@
-"""A batch step: many runs of one flow at one step, in one transaction.
+"""A batch step, or a wait: many runs of one flow at one step, in one transaction.
 
 If the batch fails it is halved until the run that fails is alone; the others commit. That run is treated by its
 error like any other, and its next try is alone too.
@@ -8,19 +8,22 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 
 from canonical_model.errors import TransientError
-from flows.runtime import failures, metrics, moves, telemetry
-from flows.runtime.database import Database
-from flows.runtime.flow import BatchStep
+from flows.runtime import failures, metrics, moves, telemetry, waits
+from flows.runtime.database import Database, UnitOfWork
+from flows.runtime.flow import BatchStep, WaitStep
 from flows.runtime.leases import Claim, LostLeaseError
 from flows.runtime.moves import LaneOf, Move
+
+WAITS: Final = 500
 
 Committed = list[tuple[Move, bool]]
 
 
 class Batches:
-    """Does batch steps."""
+    """Does the steps that many runs can do at once."""
 
     def __init__(self, database: Database, lane_of: LaneOf, lease_s: float) -> None:
         self._database = database
@@ -33,8 +36,7 @@ class Batches:
 
     def room(self, head: Claim, taken: int) -> int:
         """How many more runs fit into the head's batch."""
-        assert isinstance(head.step, BatchStep)
-        return max(head.step.size - taken, 0)
+        return max(_size(head) - taken, 0)
 
     def group(self, claims: Sequence[Claim]) -> list[list[Claim]]:
         """Runs to be carried on together; a run that does not stand at a batch step is a group of its own."""
@@ -83,7 +85,6 @@ class Batches:
     def _together(self, group: Sequence[Claim], started_at: datetime) -> Committed:
         first = group[0]
         step = first.step
-        assert isinstance(step, BatchStep)
         with (
             telemetry.span(
                 f"{first.flow.name}.{step.name}",
@@ -93,17 +94,24 @@ class Batches:
             ),
             self._database.unit() as uow,
         ):
-            results = step.call([claim.run for claim in group], uow)
-            built = [
-                self._spread(moves.after(claim, result, started_at, self._lane_of), len(group))
-                for claim, result in zip(group, results, strict=True)
-            ]
+            built = [self._spread(move, len(group)) for move in self._decide(uow, group, started_at)]
             cancels = moves.commit(uow, built, self._lease_s)
         return [(move, cancels[move.claim.run.id]) for move in built]
 
+    def _decide(self, uow: UnitOfWork, group: Sequence[Claim], started_at: datetime) -> list[Move]:
+        step = group[0].step
+        if isinstance(step, WaitStep):
+            return waits.listen(uow, group, step, started_at, self._lane_of)
+        assert isinstance(step, BatchStep)
+        results = step.call([claim.run for claim in group], uow)
+        return [
+            moves.after(claim, result, started_at, self._lane_of) for claim, result in zip(group, results, strict=True)
+        ]
+
     def _spread(self, move: Move, size: int) -> Move:
-        """After the last batch step of a row, let every worker have a part of the runs."""
-        if size == 1 or move.state != "running" or isinstance(move.claim.flow.steps[move.position], BatchStep):
+        """After the last step that many can do at once, let every worker have a part of the runs."""
+        step = move.claim.flow.steps[move.position]
+        if size == 1 or move.state != "running" or isinstance(step, BatchStep | WaitStep):
             return move
         return replace(move, state="ready", attempt=0)
 
@@ -116,15 +124,18 @@ class Batches:
 
 def _joins(claim: Claim) -> bool:
     return (
-        isinstance(claim.step, BatchStep)
+        isinstance(claim.step, BatchStep | WaitStep)
         and not claim.undoing
         and claim.run.attempt == 1
         and not claim.cancel_requested
-        and (claim.step.together is None or claim.company is not None)
+        and (isinstance(claim.step, WaitStep) or claim.step.together is None or claim.company is not None)
     )
 
 
+def _size(claim: Claim) -> int:
+    return claim.step.size if isinstance(claim.step, BatchStep) else WAITS
+
+
 def _parts(group: list[Claim]) -> list[list[Claim]]:
-    step = group[0].step
-    assert isinstance(step, BatchStep)
-    return [group[start : start + step.size] for start in range(0, len(group), step.size)]
+    size = _size(group[0])
+    return [group[start : start + size] for start in range(0, len(group), size)]

@@ -296,7 +296,8 @@ class Runner:
             case ChildrenStep() as step:
                 return children.join(uow, claim, step, started_at, self._lane_of)
             case WaitStep() as step:
-                return waits.listen(uow, claim, step, started_at, self._lane_of)
+                (move,) = waits.listen(uow, [claim], step, started_at, self._lane_of)
+                return move
         raise ConfigurationError(f"{claim.flow.name}.{claim.step.name} is of no kind that can be carried out")
 
     def _take_back(self, claim: Claim) -> tuple[Move, bool]:

@@ -91,17 +91,18 @@ BEGIN
     RETURN true;
 END $$;
 
--- Takes the oldest word of these names that the run has not heard; holds the run's row lock until the commit.
-CREATE OR REPLACE FUNCTION flow_signal_take(in_run_id bigint, in_names text[])
+-- Takes for each run the oldest word of these names that it has not heard; holds the runs' row locks until the commit.
+DROP FUNCTION IF EXISTS flow_signal_take(bigint, text[]);
+CREATE OR REPLACE FUNCTION flow_signal_take(run_ids bigint[], in_names text[])
 RETURNS SETOF flow_signal
 LANGUAGE plpgsql SET enable_seqscan TO off AS $$
 BEGIN
-    PERFORM 1 FROM flow_run WHERE id = in_run_id FOR UPDATE;
+    PERFORM 1 FROM flow_run WHERE id = ANY (run_ids) ORDER BY id FOR UPDATE;
     RETURN QUERY
     UPDATE flow_signal SET consumed_at = clock_timestamp()
-     WHERE id = (SELECT s.id FROM flow_signal s
-                  WHERE s.run_id = in_run_id AND s.name = ANY (in_names) AND s.consumed_at IS NULL
-                  ORDER BY s.id LIMIT 1)
+     WHERE id IN (SELECT DISTINCT ON (s.run_id) s.id FROM flow_signal s
+                   WHERE s.run_id = ANY (run_ids) AND s.name = ANY (in_names) AND s.consumed_at IS NULL
+                   ORDER BY s.run_id, s.id)
     RETURNING *;
 END $$;
 
