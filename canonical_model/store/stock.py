@@ -80,6 +80,46 @@ __all__ = [
 MAX_PAGE: Final = 1000
 MAX_DIFFERENCES: Final = 1000
 
+_WRONG_LEVELS: Final = """
+    SELECT level.id AS level_id, rule, found, expected
+    FROM stock_level AS level
+    LEFT JOIN (
+        SELECT level_id, sum(delta) AS on_hand FROM stock_movement GROUP BY level_id
+    ) AS moved ON moved.level_id = level.id
+    LEFT JOIN (
+        SELECT level_id, sum(deducting) AS held,
+            sum(deducting) FILTER (WHERE state IN ('released', 'expired')) AS ended
+        FROM stock_hold WHERE deducting > 0 GROUP BY level_id
+    ) AS deducting ON deducting.level_id = level.id
+    CROSS JOIN LATERAL (VALUES
+        ('on_hand is the sum of its movements', level.on_hand, coalesce(moved.on_hand, 0)::bigint),
+        ('held is the sum of its deducting holds', level.held, coalesce(deducting.held, 0)::bigint),
+        ('a hold that was given back deducts nothing', coalesce(deducting.ended, 0)::bigint, 0)
+    ) AS rules (rule, found, expected)
+    WHERE found <> expected
+    ORDER BY level.id, rule LIMIT %s
+"""
+_WRONG_LOADS: Final = """
+    SELECT NULL AS level_id, rule, found, expected, location_id
+    FROM (
+        SELECT location_id, day, coalesce(load.parcels, 0) AS parcels, coalesce(taken.slots, 0) AS slots,
+            coalesce(taken.dead, 0) AS dead
+        FROM place_day AS load FULL JOIN (
+            SELECT slot.location_id, slot.day, count(*) AS slots, count(*) FILTER (WHERE NOT EXISTS (
+                SELECT FROM stock_hold AS hold
+                WHERE hold.owner = slot.owner AND hold.brand = slot.brand AND hold.reference = slot.reference
+                    AND hold.state IN ('active', 'shipped'))) AS dead
+            FROM place_slot AS slot GROUP BY slot.location_id, slot.day
+        ) AS taken USING (location_id, day)
+    ) AS load
+    CROSS JOIN LATERAL (VALUES
+        ('parcels of a day are its slots', parcels, slots),
+        ('a slot has a parcel that is held or left', dead, 0)
+    ) AS rules (rule, found, expected)
+    WHERE found <> expected
+    ORDER BY location_id, day, rule LIMIT %s
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Available:
@@ -124,12 +164,13 @@ class Lot:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A figure of a level that does not agree with what it is the fold of."""
+    """A figure of a level, or of a place on some day, that does not agree with what it is the fold of."""
 
-    level_id: int
+    level_id: int | None
     rule: str
     found: int
     expected: int
+    location_id: int | None = None
 
 
 def availability(
@@ -215,27 +256,10 @@ def set_safety(connection: Connection[DictRow], level_id: int, safety: int) -> l
 
 
 def verify(connection: Connection[DictRow]) -> list[Difference]:
-    """Up to MAX_DIFFERENCES levels whose figures are not the fold of their movements and holds; none in good books."""
+    """Up to MAX_DIFFERENCES figures that are not the fold of what they stand for; none in good books.
+
+    Levels against their movements and holds; places' days against the slots taken, and slots against holds.
+    """
     with connection.cursor(row_factory=class_row(Difference)) as cursor:
-        return cursor.execute(
-            """
-            SELECT level.id AS level_id, rule, found, expected
-            FROM stock_level AS level
-            LEFT JOIN (
-                SELECT level_id, sum(delta) AS on_hand FROM stock_movement GROUP BY level_id
-            ) AS moved ON moved.level_id = level.id
-            LEFT JOIN (
-                SELECT level_id, sum(deducting) AS held,
-                    sum(deducting) FILTER (WHERE state IN ('released', 'expired')) AS ended
-                FROM stock_hold WHERE deducting > 0 GROUP BY level_id
-            ) AS deducting ON deducting.level_id = level.id
-            CROSS JOIN LATERAL (VALUES
-                ('on_hand is the sum of its movements', level.on_hand, coalesce(moved.on_hand, 0)::bigint),
-                ('held is the sum of its deducting holds', level.held, coalesce(deducting.held, 0)::bigint),
-                ('a hold that was given back deducts nothing', coalesce(deducting.ended, 0)::bigint, 0)
-            ) AS rules (rule, found, expected)
-            WHERE found <> expected
-            ORDER BY level.id, rule LIMIT %s
-            """,
-            [MAX_DIFFERENCES],
-        ).fetchall()
+        levels = cursor.execute(_WRONG_LEVELS, [MAX_DIFFERENCES]).fetchall()
+        return levels + cursor.execute(_WRONG_LOADS, [MAX_DIFFERENCES - len(levels)]).fetchall()

@@ -1,5 +1,15 @@
 -- Holds: goods promised to the lines of parcels. Each function locks the levels first, then the holds.
 
+-- The active holds of references.
+CREATE OR REPLACE FUNCTION stock_holds_of(p_owner text, p_brand text, p_references text[]) RETURNS bigint[]
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(array_agg(hold.id), '{}') FROM unnest(p_references) AS asked (reference) CROSS JOIN LATERAL (
+        SELECT id FROM stock_hold
+        WHERE owner = p_owner AND brand = p_brand AND reference = asked.reference AND state = 'active'
+        OFFSET 0
+    ) AS hold
+$$;
+
 -- Note in the feed that these levels changed; movements note themselves.
 CREATE OR REPLACE FUNCTION note_stock_changes(p_levels bigint[]) RETURNS void
 LANGUAGE sql AS $$
@@ -13,8 +23,12 @@ CREATE OR REPLACE FUNCTION free_place_slots(p_holds bigint[]) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM place_day WHERE (location_id, day) IN (
-        SELECT slot.location_id, slot.day
-        FROM stock_hold AS hold JOIN place_slot AS slot USING (owner, brand, reference) WHERE hold.id = ANY (p_holds))
+        SELECT slot.location_id, slot.day FROM stock_hold AS hold CROSS JOIN LATERAL (
+            SELECT location_id, day FROM place_slot
+            WHERE owner = hold.owner AND brand = hold.brand AND reference = hold.reference
+            OFFSET 0
+        ) AS slot
+        WHERE hold.id = ANY (p_holds))
     ORDER BY location_id, day FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
@@ -27,7 +41,8 @@ BEGIN
             AND NOT EXISTS (
                 SELECT FROM stock_hold AS hold
                 WHERE hold.owner = ended.owner AND hold.brand = ended.brand AND hold.reference = ended.reference
-                    AND hold.state IN ('active', 'shipped'))
+                    AND hold.state IN ('active', 'shipped')
+                OFFSET 0)
         RETURNING slot.location_id, slot.day
     )
     UPDATE place_day AS load SET parcels = load.parcels - sums.slots

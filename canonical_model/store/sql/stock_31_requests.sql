@@ -19,6 +19,17 @@ LANGUAGE sql STABLE AS $$
     WHERE level.id = p_level
 $$;
 
+-- Units of a level that can be had for somebody whose goods must not expire before a day, whatever others were
+-- promised: no earlier day that a hold asks for may come to lack any.
+CREATE OR REPLACE FUNCTION stock_lasting(p_level bigint, p_day date) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT min(stock_left_until(p_level, cutoff.day)) FROM (
+        SELECT p_day AS day
+        UNION
+        SELECT min_expiry FROM stock_hold WHERE level_id = p_level AND deducting > 0 AND min_expiry < p_day
+    ) AS cutoff
+$$;
+
 -- The parcel slots that lines ask for: one a reference, where its place is one of p_places.
 CREATE OR REPLACE FUNCTION asked_place_slots(
     p_requests integer[], p_references text[], p_levels bigint[], p_places bigint[])
@@ -34,7 +45,7 @@ $$;
 -- Lock the days of the places with a capacity that p_levels are at, and those of replaced parcels. Returns the places.
 CREATE OR REPLACE FUNCTION lock_place_days(
     p_owner text, p_brand text, p_days date[], p_levels bigint[], p_replaced text[]) RETURNS bigint[]
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     v_places bigint[];
 BEGIN
@@ -51,8 +62,11 @@ BEGIN
     PERFORM FROM place_day WHERE (location_id, day) IN (
         SELECT place.id, asked.day FROM unnest(v_places) AS place (id), unnest(p_days) AS asked (day)
         UNION ALL
-        SELECT slot.location_id, slot.day FROM place_slot AS slot
-        WHERE slot.owner = p_owner AND slot.brand = p_brand AND slot.reference = ANY (p_replaced))
+        SELECT slot.location_id, slot.day FROM unnest(p_replaced) AS replaced (reference) CROSS JOIN LATERAL (
+            SELECT location_id, day FROM place_slot
+            WHERE owner = p_owner AND brand = p_brand AND reference = replaced.reference
+            OFFSET 0
+        ) AS slot)
     ORDER BY location_id, day FOR UPDATE;
     RETURN v_places;
 END
@@ -66,7 +80,7 @@ CREATE OR REPLACE FUNCTION contested_stock_requests(
     p_out integer[])
 RETURNS TABLE (
     request integer, things bigint[], kinds text[], ids bigint[], lefts bigint[], units bigint[], freed bigint[])
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     v_dated boolean := cardinality(array_remove(p_min_expiries, NULL)) > 0;
@@ -114,21 +128,28 @@ BEGIN
         UNION ALL
         SELECT replacing.request, thing.number, 0, hold.deducting
         FROM unnest(p_replacing, p_replaced) AS replacing (request, reference)
-        JOIN stock_hold AS hold ON hold.owner = p_owner AND hold.brand = p_brand
-            AND hold.reference = replacing.reference AND hold.state = 'active'
+        CROSS JOIN LATERAL (
+            SELECT level_id, deducting, min_expiry FROM stock_hold
+            WHERE owner = p_owner AND brand = p_brand AND reference = replacing.reference AND state = 'active'
+            OFFSET 0
+        ) AS hold
         JOIN thing ON thing.id = hold.level_id
             AND (thing.kind = 'units' OR (thing.kind = 'dated' AND thing.day <= hold.min_expiry))
         WHERE replacing.request <> ALL (p_out)
         UNION ALL
         SELECT replacing.request, thing.number, 0, 1
         FROM unnest(p_replacing, p_replaced) AS replacing (request, reference)
-        JOIN place_slot AS slot ON slot.owner = p_owner AND slot.brand = p_brand
-            AND slot.reference = replacing.reference
+        CROSS JOIN LATERAL (
+            SELECT location_id, day FROM place_slot
+            WHERE owner = p_owner AND brand = p_brand AND reference = replacing.reference
+            OFFSET 0
+        ) AS slot
         JOIN thing ON thing.kind = 'slots' AND thing.id = slot.location_id AND thing.day = slot.day
         WHERE replacing.request <> ALL (p_out) AND NOT EXISTS (
             SELECT FROM stock_hold AS hold
             WHERE hold.owner = p_owner AND hold.brand = p_brand AND hold.reference = replacing.reference
-                AND hold.state = 'shipped')
+                AND hold.state = 'shipped'
+            OFFSET 0)
     )
     SELECT sums.request, array_agg(number ORDER BY number), array_agg(kind ORDER BY number),
         array_agg(id ORDER BY number), array_agg(amount ORDER BY number), array_agg(sums.units ORDER BY number),
@@ -146,14 +167,12 @@ CREATE OR REPLACE FUNCTION keep_stock_requests(
     p_owner text, p_brand text, p_orders bigint[], p_expires timestamptz[], p_days date[], p_replacing integer[],
     p_replaced text[], p_requests integer[], p_references text[], p_lines integer[], p_levels bigint[],
     p_quantities bigint[], p_min_expiries date[], p_places bigint[], p_out integer[]) RETURNS void
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 BEGIN
     IF cardinality(p_replaced) > 0 THEN
-        PERFORM end_stock_holds(ARRAY(
-            SELECT hold.id FROM unnest(p_replacing, p_replaced) AS replacing (request, reference)
-            JOIN stock_hold AS hold ON hold.owner = p_owner AND hold.brand = p_brand
-                AND hold.reference = replacing.reference
-            WHERE replacing.request <> ALL (p_out)), 'released', 'replaced', clock_timestamp());
+        PERFORM end_stock_holds(stock_holds_of(p_owner, p_brand, ARRAY(
+            SELECT replacing.reference FROM unnest(p_replacing, p_replaced) AS replacing (request, reference)
+            WHERE replacing.request <> ALL (p_out))), 'released', 'replaced', clock_timestamp());
     END IF;
     WITH line AS MATERIALIZED (
         SELECT * FROM unnest(p_requests, p_references, p_lines, p_levels, p_quantities, p_min_expiries)
@@ -194,48 +213,55 @@ $$;
 --
 -- What is scarce is a level's units, its units that last until a day, and a place's slots of a day. Where all that is
 -- asked of it is there, nobody needs to be asked in turn; the requests for the rest are.
+--
+-- However little PostgreSQL knows of the tables, each reference and level is an index look-up: hence the settings,
+-- and subqueries that end in OFFSET 0 or LIMIT 1.
 CREATE OR REPLACE FUNCTION hold_stock_requests(
     p_owner text, p_brand text, p_orders bigint[], p_expires timestamptz[], p_days date[],
     p_replacing integer[], p_replaced text[],
     p_requests integer[], p_references text[], p_lines integer[], p_levels bigint[], p_quantities bigint[],
     p_min_expiries date[])
 RETURNS TABLE (request integer, conflict boolean, short bigint[], "full" bigint[])
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     v_replaced bigint[];
-    v_used integer[];
-    v_out integer[] := '{}';
+    v_out integer[];
     v_places bigint[];
     v_left bigint[] := '{}';
     v_asked record;
 BEGIN
     IF cardinality(p_replaced) > 0 THEN
-        SELECT array_agg(DISTINCT level_id) INTO v_replaced FROM stock_hold
-        WHERE owner = p_owner AND brand = p_brand AND reference = ANY (p_replaced) AND state = 'active';
+        SELECT array_agg(DISTINCT level_id) INTO v_replaced
+        FROM unnest(stock_holds_of(p_owner, p_brand, p_replaced)) AS replaced (id) JOIN stock_hold USING (id);
     END IF;
     PERFORM FROM stock_level WHERE id = ANY (p_levels || v_replaced)
     ORDER BY owner, brand, sku_id, location_id, quality FOR UPDATE;
 
-    SELECT array_agg(DISTINCT line.request) INTO v_used
-    FROM unnest(p_requests, p_references) AS line (request, reference)
-    JOIN stock_hold AS hold ON hold.owner = p_owner AND hold.brand = p_brand AND hold.reference = line.reference;
-    IF v_used IS NOT NULL THEN
-        v_out := v_used;
+    v_out := ARRAY(
+        SELECT DISTINCT line.request FROM unnest(p_requests, p_references) AS line (request, reference)
+        CROSS JOIN LATERAL (
+            SELECT FROM stock_hold WHERE owner = p_owner AND brand = p_brand AND reference = line.reference LIMIT 1
+        ) AS hold);
+    IF cardinality(v_out) > 0 THEN
         RETURN QUERY SELECT line.request, true, NULL::bigint[], NULL::bigint[]
             FROM unnest(p_requests, p_references, p_lines, p_levels, p_quantities, p_min_expiries)
                 AS line (request, reference, line_no, level_id, quantity, min_expiry)
-            LEFT JOIN stock_hold AS hold ON hold.owner = p_owner AND hold.brand = p_brand
-                AND hold.reference = line.reference AND hold.line_no = line.line_no AND hold.level_id = line.level_id
-                AND hold.quantity = line.quantity AND hold.min_expiry IS NOT DISTINCT FROM line.min_expiry
-                AND hold.order_id IS NOT DISTINCT FROM p_orders[line.request] AND hold.state IN ('active', 'shipped')
-            WHERE line.request = ANY (v_used)
+            LEFT JOIN LATERAL (
+                SELECT id FROM stock_hold
+                WHERE owner = p_owner AND brand = p_brand AND reference = line.reference AND line_no = line.line_no
+                    AND level_id = line.level_id AND quantity = line.quantity
+                    AND min_expiry IS NOT DISTINCT FROM line.min_expiry
+                    AND order_id IS NOT DISTINCT FROM p_orders[line.request] AND state IN ('active', 'shipped')
+                OFFSET 0
+            ) AS hold ON true
+            WHERE line.request = ANY (v_out)
             GROUP BY line.request
             HAVING count(hold.id) < count(*) OR count(*) <> (
                 SELECT count(*) FROM stock_hold AS known
                 WHERE known.owner = p_owner AND known.brand = p_brand
                     AND known.reference = ANY (array_agg(line.reference)));
-        IF (SELECT bool_and(asked = ANY (v_used)) FROM unnest(p_requests) AS asked) THEN
+        IF (SELECT bool_and(asked = ANY (v_out)) FROM unnest(p_requests) AS asked) THEN
             RETURN;
         END IF;
     END IF;

@@ -32,3 +32,26 @@ def test_damage_is_found(
     assert stock.verify(transaction) == []
     transaction.execute(damage)
     assert stock.verify(transaction) == [stock.Difference(level_id, rule, found, expected)]
+
+
+@pytest.mark.parametrize(
+    ("damage", "rule", "found", "expected"),
+    [
+        ("UPDATE place_day SET parcels = 2", "parcels of a day are its slots", 2, 1),
+        ("DELETE FROM place_slot", "parcels of a day are its slots", 1, 0),
+        ("DELETE FROM place_day", "parcels of a day are its slots", 0, 1),
+        ("UPDATE place_slot SET reference = 'nobody'", "a slot has a parcel that is held or left", 1, 0),
+    ],
+)
+def test_damage_to_the_loads_of_places_is_found(
+    transaction: Connection[DictRow], damage: LiteralString, rule: str, found: int, expected: int
+) -> None:
+    shelf = Shelf(transaction)
+    shelf.apply(snapshot(5))
+    transaction.execute("UPDATE location SET capacity = 5")
+    shelf.hold("P1", (shelf.level().level_id, 3))
+    assert stock.verify(transaction) == []
+    transaction.execute(damage)
+    [difference] = stock.verify(transaction)
+    assert (difference.rule, difference.found, difference.expected) == (rule, found, expected)
+    assert difference.location_id is not None
