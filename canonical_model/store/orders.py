@@ -21,7 +21,8 @@ _PARCEL_COLUMNS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """An order to insert. ``body`` is the canonical Order (JSON) without its personal fields; ``lines`` have sku_id.
+    """An order to insert. ``body`` is the canonical Order (JSON) without its personal fields; ``lines`` have sku_id,
+    those of a bundle also bundle_line_no and per_bundle.
 
     The receiver and what else is personal are sealed by the caller, under one key; their tokens tell whether they are
     the same as before. ``lat`` and ``lon`` say where it goes, if known.
@@ -54,11 +55,11 @@ _INSERT: Final = """
     INSERT INTO sales_order (
         owner, brand, channel, order_no, kind, status, currency, total_minor, placed_at, lat, lon, receiver_sealed,
         receiver_key_id, receiver_token, extensions_sealed, extensions_token, body, system, source_id, message_id,
-        occurred_at, traceparent)
+        occurred_at, traceparent, member_code)
     SELECT DISTINCT ON (owner, brand, channel, order_no)
         owner, brand, channel, order_no, kind, status, currency, total_minor, placed_at, lat, lon,
         decode(receiver_sealed, 'base64'), receiver_key_id, receiver_token, decode(extensions_sealed, 'base64'),
-        extensions_token, body, system, source_id, message_id, occurred_at, traceparent
+        extensions_token, body, system, source_id, message_id, occurred_at, traceparent, body ->> 'member'
     FROM jsonb_to_recordset(%s) AS asked (
         position integer, owner text, brand text, channel text, order_no text, kind text, status text, currency text,
         total_minor bigint, placed_at timestamptz, lat float8, lon float8, receiver_sealed text,
@@ -70,9 +71,12 @@ _INSERT: Final = """
 """
 
 _INSERT_LINES: Final = """
-    INSERT INTO sales_order_line (order_id, line_no, sku_id, sku_code, quantity, amount_minor)
-    SELECT order_id, line_no, sku_id, sku, quantity, amount_minor FROM jsonb_to_recordset(%s) AS asked (
-        order_id bigint, line_no integer, sku_id bigint, sku text, quantity bigint, amount_minor bigint)
+    INSERT INTO sales_order_line (
+        order_id, line_no, sku_id, sku_code, quantity, amount_minor, bundle_line_no, per_bundle, ship_group)
+    SELECT order_id, line_no, sku_id, sku, quantity, amount_minor, bundle_line_no, coalesce(per_bundle, 1), ship_group
+    FROM jsonb_to_recordset(%s) AS asked (
+        order_id bigint, line_no integer, sku_id bigint, sku text, quantity bigint, amount_minor bigint,
+        bundle_line_no integer, per_bundle bigint, ship_group text)
 """
 
 _COMPARE: Final = """

@@ -11,6 +11,7 @@ from canonical_model.store import crosswalk, orders
 from flows.ingest import store
 from flows.ingest.batch import Batch, Ignored, MessageHead, Outcome, Refusal, Values, unknown_reference
 from flows.ingest.intake import Intake
+from flows.ingest.store import Bundle
 from flows.ingest.units import Units, to_base_units
 from flows.one_stock.geography import locate
 from flows.runtime import quarantine
@@ -21,6 +22,7 @@ from flows.runtime.runs import start_runs
 from flows.runtime.sealing import Sealed, Secret
 
 FULFIL_ORDER: Final = "one_stock.fulfil_order"
+PARTS_PER_BUNDLE: Final = 10_000
 NOT_PERSONAL: Final = ("region_code", "point")
 
 Lines = list[dict[str, Any]]
@@ -54,7 +56,8 @@ def _resolved_lines(
     known = crosswalk.resolve(
         uow.connection, owner=head.owner, brand=head.brand, kind="sku", scheme=scheme, outside_ids=codes
     )
-    units = store.list_units(uow.connection, sorted(set(known.values())))
+    sku_ids = sorted(set(known.values()))
+    units, bundles = store.list_units(uow.connection, sku_ids), store.list_bundles(uow.connection, sku_ids)
     resolved: dict[int, Lines] = {}
     for index, value in values.items():
         unknown = [n for n, line in enumerate(value["lines"]) if line["sku"] not in known]
@@ -65,9 +68,44 @@ def _resolved_lines(
         rows, issues = _in_base_units(value["lines"], known, units)
         if issues:
             outcome.refused[index] = Refusal(issues)
+        elif stranger := _unknown_part(rows, bundles):
+            outcome.refused[index] = stranger
         else:
-            resolved[index] = rows
+            resolved[index] = [part for row in rows for part in _in_parts(row, bundles.get(row["sku_id"]))]
     return resolved
+
+
+def _unknown_part(rows: Lines, bundles: Mapping[int, Bundle]) -> Refusal | None:
+    """The refusal of an order with a bundle of which a component is not known yet."""
+    for n, row in enumerate(rows):
+        bundle = bundles.get(row["sku_id"])
+        for part in bundle.parts if bundle else ():
+            if bundle and part.sku_id is None:
+                return unknown_reference(Missing(bundle.system, "sku", part.sku), f"lines.{n}.sku")
+    return None
+
+
+def _in_parts(row: dict[str, Any], bundle: Bundle | None) -> Lines:
+    """The line, or of a bundle one line for each component; their amounts add up to the bundle's."""
+    if bundle is None:
+        return [row]
+    units = sum(part.quantity for part in bundle.parts)
+    amounts = [row["amount_minor"] * part.quantity // units for part in bundle.parts]
+    for n in range(row["amount_minor"] - sum(amounts)):
+        amounts[n] += 1
+    return [
+        {
+            "line_no": row["line_no"] * PARTS_PER_BUNDLE + n,
+            "sku": part.sku,
+            "sku_id": part.sku_id,
+            "quantity": row["quantity"] * part.quantity,
+            "amount_minor": amount,
+            "ship_group": row.get("ship_group"),
+            "bundle_line_no": row["line_no"],
+            "per_bundle": part.quantity,
+        }
+        for n, (part, amount) in enumerate(zip(bundle.parts, amounts, strict=True), 1)
+    ]
 
 
 def _in_base_units(

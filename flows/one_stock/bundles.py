@@ -1,8 +1,9 @@
 """Open order lines as goods to be planned: whole bundles leave together, so does what a channel grouped."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from flows.one_stock.routing.problem import Item, Part
 
@@ -50,6 +51,23 @@ def items_of(lines: Sequence[OpenLine]) -> tuple[Item, ...]:
             parts = tuple(Part(line.line_no, line.sku_id, line.wanted) for line in wanted)
             items.append(Item(parts, 1, _value(wanted)))
     return tuple(items)
+
+
+def channel_lines(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, int]]:
+    """What was shipped and cancelled, by the channel's own lines: of a bundle the sets that left whole, and the rest.
+
+    ``lines``: rows of an order that has ended.
+    """
+    told: dict[int, dict[str, int]] = {}
+    for line in lines:
+        per_bundle = line["per_bundle"]
+        number, ordered, shipped = line["line_no"], line["quantity"] // per_bundle, line["shipped"] // per_bundle
+        if line["bundle_line_no"] is not None:
+            number = line["bundle_line_no"]
+            shipped = min(shipped, told[number]["shipped"]) if number in told else shipped
+        cancelled = line["cancelled"] if line["bundle_line_no"] is None else ordered - shipped
+        told[number] = {"line_no": number, "shipped": shipped, "cancelled": cancelled}
+    return list(told.values())
 
 
 def _plain(line: OpenLine, units: int) -> Item:

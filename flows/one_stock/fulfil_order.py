@@ -22,6 +22,7 @@ from canonical_model.order import OrderStatus, ParcelStatus
 from canonical_model.ports import Record
 from canonical_model.store import orders
 from flows.one_stock import reservation
+from flows.one_stock.bundles import channel_lines
 from flows.one_stock.decisions import Ask, Planned, plan_orders
 from flows.one_stock.routing.problem import Action
 from flows.runtime.database import UnitOfWork
@@ -195,10 +196,7 @@ def tell_channel(run: Run, uow: UnitOfWork) -> Record:
             {"parcel_no": p["parcel_no"], "status": p["status"], "carrier": p["carrier"], "waybill": p["waybill"]}
             for p in order["parcels"]
         ],
-        "lines": [
-            {"line_no": line["line_no"], "shipped": line["shipped"], "cancelled": line["cancelled"]}
-            for line in order["lines"]
-        ],
+        "lines": channel_lines(order["lines"]),
     }
 
 
