@@ -6,7 +6,7 @@ group. A hold is taken over in the moment in which the old one ends, so nobody c
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
@@ -216,8 +216,9 @@ def _groups(moves: Sequence[_Move]) -> list[list[_Move]]:
     givers: dict[Unit, list[int]] = defaultdict(list)
     takers: dict[Unit, list[int]] = defaultdict(list)
     for number, move in enumerate(moves):
-        uses = _uses(move.change.decision.plan)
-        uses.subtract(_uses(move.standing.plan))
+        limited = {place.id for place in move.standing.problem.places if place.capacity_left is not None}
+        uses = _uses(move.change.decision.plan, limited)
+        uses.subtract(_uses(move.standing.plan, limited))
         for unit, units in uses.items():
             if units:
                 (givers if units < 0 else takers)[unit].append(number)
@@ -239,10 +240,10 @@ def _groups(moves: Sequence[_Move]) -> list[list[_Move]]:
     return list(groups.values())
 
 
-def _uses(plan: Plan) -> Counter[Unit]:
+def _uses(plan: Plan, limited: Collection[int]) -> Counter[Unit]:
     uses = Counter[Unit]()
     for parcel in plan.parcels:
-        uses[parcel.place_id, SLOT] += 1
+        uses[parcel.place_id, SLOT] += parcel.place_id in limited
         for line in parcel.lines:
             uses[parcel.place_id, line.sku_id] += line.quantity
     return uses
