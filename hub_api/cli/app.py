@@ -8,7 +8,23 @@ import typer
 
 from canonical_model.errors import HubError
 from flows.runtime.settings import get_settings
-from hub_api.cli import audit, connector, db, key, mapping, message, quarantine, run, search, soap, system, user
+from hub_api.cli import (
+    audit,
+    connector,
+    db,
+    key,
+    mapping,
+    message,
+    order,
+    quarantine,
+    rules,
+    run,
+    search,
+    simulate,
+    soap,
+    system,
+    user,
+)
 from hub_api.cli.output import AsJson, fail, say
 
 OUR_LOGGERS: Final = ("connectors", "flows", "hub_api", "mappings")
@@ -24,12 +40,15 @@ app.add_typer(connector.app, name="connector")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(message.app, name="message")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(order.app, name="order")
 app.add_typer(run.app, name="run")
 app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")
 app.add_typer(soap.app, name="soap")
 app.add_typer(audit.app, name="audit")
 app.add_typer(system.app, name="system")
+app.add_typer(rules.app, name="rules")
+app.add_typer(simulate.app, name="simulate")
 app.add_typer(search.app)
 
 

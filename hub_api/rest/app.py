@@ -15,6 +15,7 @@ from hub_api.rest import (
     orders,
     problems,
     quarantine,
+    routing,
     runs,
     search,
     stock,
@@ -44,7 +45,20 @@ def create_app(hub: Hub, *, console: bool = False) -> FastAPI:
     app.state.inbox = Inbox(hub)
     app.state.requests = Requests()
     problems.install(app)
-    for part in (orders, stock, members, messages, quarantine, corrections, runs, traces, search, systems, audit):
+    for part in (
+        orders,
+        stock,
+        routing,
+        members,
+        messages,
+        quarantine,
+        corrections,
+        runs,
+        traces,
+        search,
+        systems,
+        audit,
+    ):
         app.include_router(part.router)
     app.include_router(health.router, dependencies=[Depends(refuse_unknown_query)])
     app.include_router(door.router)

@@ -33,6 +33,7 @@ REOPENED: Final = "UPDATE quarantine SET state = 'open', closed_at = NULL RETURN
 IN_DOUBT: Final = "UPDATE effect SET state = 'in_doubt', settled_at = NULL RETURNING id"
 ALLOWED: Final = "DELETE FROM unmasking RETURNING 1"
 RELAYED: Final = "DELETE FROM outbox RETURNING 1"
+UNRULED: Final = "DELETE FROM rulebook RETURNING 1"
 LEVEL: Final = """
 INSERT INTO stock_level (owner, brand, sku_id, location_id, quality, on_hand, held, safety, system, message_id)
 SELECT s.owner, s.brand, s.id, l.id, 'sellable', 10, 3, 2, 'pos', 'm' FROM sku s, location l
@@ -66,7 +67,7 @@ class KnownHub:
 
     def restore(self) -> None:
         """Let what waits for a person wait again, whatever was done about it, and nothing wait for a worker."""
-        for statement in (REOPENED, PARKED, IN_DOUBT, ALLOWED, RELAYED):
+        for statement in (REOPENED, PARKED, IN_DOUBT, ALLOWED, RELAYED, UNRULED):
             self.hub.database.run(statement)
 
 

@@ -41,6 +41,7 @@ ALL: Final = list(HealthCheck)
 UNHURRIED: Final[dict[str, Any]] = {"database": None, "deadline": None, "phases": [Phase.generate]}
 REASON: Final = "the supplier names its units in another way"
 TABLE: Final = read_table("hub", "product_in")
+RULES: Final = "parcel_cost = 8.0\nper_km = 0.006\nmax_parcels = 2\n"
 
 REFUSED: Final = {"POST /v1/runs/{run_id}/cancel": 409}  # its write is in doubt
 
@@ -55,6 +56,9 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/mappings/{system}/{stream}/try": {"text": TABLE},
     "POST /v1/mappings/{system}/{stream}/revisions": {"text": TABLE, "reason": REASON},
     "POST /v1/mappings/{system}/{stream}/activate": {"number": None, "reason": REASON},
+    "POST /v1/routing/rules": {"text": RULES, "reason": REASON, "against": 0},
+    "POST /v1/routing/rules/check": {"text": RULES},
+    "POST /v1/routing/what-if": {"rules": RULES},
     "POST /v1/unmask": {"what": "order", "id": "{order_id}", "reason": "the courier cannot read the label"},
     "POST /v1/runs/{run_id}/retry": {},
     "POST /v1/runs/{run_id}/effects/{effect_id}/settle": {"landed": True, "outside_id": "WMS-1"},
