@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from canonical_model.errors import NotFoundError
 from canonical_model.store import decisions
-from flows.one_stock.decisions import explained
 from flows.one_stock.routing.decide import decide
 from flows.one_stock.routing.record import Names, Record, explain, unpack
 from flows.one_stock.routing.rulebook import DEFAULT, Rulebook, Rules
@@ -55,11 +54,12 @@ class OrderDecisions:
 class Tried:
     """One decision as it was made, and as other rules make it from the same stock, places and distances.
 
-    Both are told as ``explain`` does. ``version`` of the other rules is 0 where they are not published.
+    Both are told as ``explain`` does, and priced by the rules of the decision, so that costs compare. ``version`` of
+    the other rules: None where they are not published, 0 for the built-in ones.
     """
 
     round: int
-    version: int
+    version: int | None
     before: Mapping[str, Any]
     after: Mapping[str, Any]
 
@@ -69,7 +69,7 @@ def order_decisions(hub: Hub, access: Access, order_id: int) -> OrderDecisions:
     access.require("ops", "read")
     with hub.database.unit() as uow:
         order = orders.read_order(uow, access, order_id)
-        rounds = explained(uow.connection, access.owner, access.brand, order_id)
+        rounds = orders.read_decisions(uow, access, order_id)
         codes = {place["place"] for told in rounds for line in told["lines"] for place in line["places"]}
         spots = _spots(uow, access, codes)
         (where,) = uow.execute("SELECT lat, lon FROM sales_order WHERE id = %s", (order_id,)).fetchall()
@@ -90,7 +90,7 @@ def try_version(hub: Hub, access: Access, order_id: int, version: int, *, round_
     access.require("ops", "read")
     with hub.database.unit() as uow:
         book = get_rulebook(uow.connection, access.owner, access.brand, version) if version else DEFAULT
-        return _tried(uow, access, order_id, book, round_no)
+        return _tried(uow, access, order_id, book, version, round_no)
 
 
 def try_text(hub: Hub, access: Access, order_id: int, text: str, *, round_no: int | None = None) -> Tried:
@@ -98,7 +98,7 @@ def try_text(hub: Hub, access: Access, order_id: int, text: str, *, round_no: in
     access.require("ops", "read")
     book = Rulebook(text)
     with hub.database.unit() as uow:
-        return _tried(uow, access, order_id, book, round_no)
+        return _tried(uow, access, order_id, book, None, round_no)
 
 
 def bounded(rules: Rules) -> Rules:
@@ -112,7 +112,9 @@ def bounded(rules: Rules) -> Rules:
     return rules.model_copy(update={"budget": budget.model_copy(update=least)})
 
 
-def _tried(uow: UnitOfWork, access: Access, order_id: int, book: Rulebook, round_no: int | None) -> Tried:
+def _tried(
+    uow: UnitOfWork, access: Access, order_id: int, book: Rulebook, version: int | None, round_no: int | None
+) -> Tried:
     orders.read_order(uow, access, order_id)
     rows = decisions.list_decisions(uow.connection, access.owner, access.brand, order_id)
     row = next((each for each in reversed(rows) if round_no in (None, each.round)), None)
@@ -122,7 +124,15 @@ def _tried(uow: UnitOfWork, access: Access, order_id: int, book: Rulebook, round
     rules = bounded(book.rules(record.channel))
     other = Record(record.problem, rules, book.version, record.channel, decide(record.problem, rules))
     names = _names(uow, access, record)
-    return Tried(row.round, book.version, explain(record, names), explain(other, names))
+    return Tried(row.round, version, explain(record, names), _priced(explain(other, names), record.rules))
+
+
+def _priced(told: dict[str, Any], rules: Rules) -> dict[str, Any]:
+    """The decision with its parcels priced by ``rules``."""
+    for parcel in told["parcels"]:
+        km = rules.unknown_km if parcel["km"] is None else parcel["km"]
+        parcel["cost"] = rules.parcel_cost + rules.per_km * km
+    return {**told, "cost": sum(parcel["cost"] for parcel in told["parcels"])}
 
 
 def _names(uow: UnitOfWork, access: Access, record: Record) -> Names:

@@ -1,12 +1,16 @@
 """One SKU over all places, and the list of SKUs with what the pool has of each. Needs ``ops:read``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from canonical_model.errors import NotFoundError
+from canonical_model.store import atp, availability, velocity
 from canonical_model.store.stock import Lot
+from flows.one_stock.published import published
+from flows.one_stock.rulebooks import rulebook_of
+from flows.one_stock.supply import Limits, Shelf, SupplyWarning, velocity_is_stale, warn
 from flows.runtime.bootstrap import Hub
 from flows.runtime.database import Row, UnitOfWork
 from hub_api.auth import Access
@@ -14,7 +18,9 @@ from hub_api.auth import Access
 MAX_TEXT: Final = 200
 MAX_PLACES: Final = 500
 MAX_HOLDS: Final = 100
+MAX_CHANNELS: Final = 12
 PAGE_ROWS: Final = 50
+SELLABLE: Final = "sellable"
 LAST: Final = "\U0010ffff"
 
 
@@ -23,10 +29,12 @@ class PlaceStock:
     """One level: what a place has of the SKU in one quality, by whose figure, and the batches in it.
 
     ``lat`` and ``lon`` are None where nobody told where the place is. ``as_of`` is None while its authority only sent
-    changes; ``updated_at`` is when the hub last changed the figure.
+    changes; ``updated_at`` is when the hub last changed the figure. ``weekly``: units it sells a week, and ``warning``
+    what that says of the shelf; None while nobody reckoned the sales lately.
     """
 
     level_id: int
+    location_id: int
     location: str
     name: str
     kind: str
@@ -42,6 +50,8 @@ class PlaceStock:
     figure: str
     as_of: datetime | None
     updated_at: datetime
+    weekly: float | None = None
+    warning: SupplyWarning | None = None
     lots: Sequence[Lot] = ()
 
 
@@ -61,6 +71,16 @@ class Pool:
     places: Sequence[PlaceStock]
     holds: Sequence[Row]
     cut: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a channel may sell of a SKU: in all, units of the pool that are kept from it, and units by place."""
+
+    channel: str
+    units: int
+    safety: int
+    places: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +131,12 @@ def read_pool(hub: Hub, access: Access, code: str) -> Pool:
         given = {"owner": access.owner, "brand": access.brand, "sku": sku["id"]}
         levels = uow.execute(_LEVELS, given | {"most": MAX_PLACES + 1}).fetchall()
         holds = uow.execute(_HOLDS, given | {"most": MAX_HOLDS + 1}).fetchall()
+        sells = _sells(uow, access, sku["id"])
         lots: dict[int, list[Lot]] = {}
         for row in uow.execute(_LOTS, {"levels": [level["level_id"] for level in levels]}):
             lots.setdefault(row.pop("level_id"), []).append(Lot(**row))
-    places = [PlaceStock(**level, lots=tuple(lots.get(level["level_id"], ()))) for level in levels[:MAX_PLACES]]
-    sellable = [place for place in places if place.quality == "sellable"]
+    places = [_place(level, sku["code"], sells, lots.get(level["level_id"], ())) for level in levels[:MAX_PLACES]]
+    sellable = [place for place in places if place.quality == SELLABLE]
     totals = {name: sum(getattr(place, name) for place in sellable) for name in ("on_hand", "held", "safety", "atp")}
     totals["places"] = sum(1 for place in sellable if place.on_hand > 0)
     longer = {"places": len(levels) > MAX_PLACES, "holds": len(holds) > MAX_HOLDS}
@@ -132,6 +153,27 @@ def read_pool(hub: Hub, access: Access, code: str) -> Pool:
     )
 
 
+def read_channels(hub: Hub, access: Access, code: str) -> list[Shown]:
+    """What each channel is shown of the SKU.
+
+    Channels are those of the rulebook and those that orders came from, at most MAX_CHANNELS.
+    """
+    access.require("ops", "read")
+    now = datetime.now(UTC)
+    with hub.database.unit() as uow:
+        mine = (uow.connection, access.owner, access.brand)
+        _sku(uow, access, code)
+        goods = atp.find_goods(*mine, [code])
+        sold = uow.execute(_CHANNELS, {"owner": access.owner, "brand": access.brand, "most": MAX_CHANNELS})
+        channels = sorted({*rulebook_of(*mine).channels, *(row["channel"] for row in sold)})[:MAX_CHANNELS]
+        shown = [published(*mine, goods, now=now, channel=channel) for channel in channels]
+    return [
+        Shown(channel, each.units, each.safety, {place.location: place.units for place in each.places})
+        for channel, found in zip(channels, shown, strict=True)
+        for each in found
+    ]
+
+
 def read_ledger(hub: Hub, access: Access, code: str, *, place: str | None = None, before: int | None = None) -> Ledger:
     """What moved the SKU's figures (of one place), newest first. NotFoundError if the brand has no such SKU."""
     access.require("ops", "read")
@@ -141,6 +183,24 @@ def read_ledger(hub: Hub, access: Access, code: str, *, place: str | None = None
         rows = uow.execute(_MOVEMENTS, given | {"most": PAGE_ROWS + 1}).fetchall()
     shown = rows[:PAGE_ROWS]
     return Ledger(shown, shown[-1]["id"] if len(rows) > PAGE_ROWS else None)
+
+
+def _sells(uow: UnitOfWork, access: Access, sku_id: int) -> Mapping[int, float] | None:
+    """Units that each place sells a week, by place id; None while the sales were not reckoned lately."""
+    mine = (uow.connection, access.owner, access.brand)
+    if velocity_is_stale(velocity.computed_at(*mine), datetime.now(UTC)):
+        return None
+    return {place: sold.get(sku_id, 0.0) for place, sold in availability.weekly_sales(*mine, [sku_id]).items()}
+
+
+def _place(level: Row, sku: str, sells: Mapping[int, float] | None, lots: Sequence[Lot]) -> PlaceStock:
+    spoken_at = level.pop("spoken_at")
+    place = PlaceStock(**level, lots=tuple(lots))
+    if sells is None or place.quality != SELLABLE:
+        return place
+    weekly = sells.get(place.location_id, 0.0)
+    shelf = Shelf(place.level_id, sku, place.location, place.on_hand, place.atp, weekly, spoken_at)
+    return replace(place, weekly=weekly, warning=warn(shelf, Limits(), datetime.now(UTC)))
 
 
 def _sku(uow: UnitOfWork, access: Access, code: str) -> Row:
@@ -180,13 +240,24 @@ _GOODS: Final = """
     ORDER BY found.code
 """
 _LEVELS: Final = """
-    SELECT level.id AS level_id, location.code AS location, location.name, location.kind, location.lat, location.lon,
+    SELECT level.id AS level_id, location.id AS location_id, location.code AS location,
+        location.name, location.kind, location.lat, location.lon,
         location.active, level.quality, level.on_hand, level.held, level.safety,
         greatest(0, level.on_hand - level.safety - level.held) AS atp, level.system, level.figure, level.as_of,
-        level.updated_at
+        level.updated_at, greatest(level.as_of, level.last_delta_at) AS spoken_at
     FROM stock_level AS level JOIN location ON location.id = level.location_id
     WHERE level.owner = %(owner)s AND level.brand = %(brand)s AND level.sku_id = %(sku)s
     ORDER BY level.quality = 'sellable' DESC, atp DESC, level.on_hand DESC, location.code, level.quality LIMIT %(most)s
+"""
+_CHANNELS: Final = """
+    WITH RECURSIVE found (channel) AS (
+        SELECT min(channel) FROM sales_order WHERE owner = %(owner)s AND brand = %(brand)s
+        UNION ALL
+        SELECT (SELECT min(channel) FROM sales_order
+            WHERE owner = %(owner)s AND brand = %(brand)s AND channel > found.channel)
+        FROM found WHERE found.channel IS NOT NULL
+    )
+    SELECT channel FROM found WHERE channel IS NOT NULL LIMIT %(most)s
 """
 _LOTS: Final = """
     SELECT lot.level_id, lot.batch, lot.produced_on, lot.expires_on, lot.on_hand, lot.as_of

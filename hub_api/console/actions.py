@@ -11,10 +11,11 @@ from typing import Any, Final
 from canonical_model.errors import NotFoundError
 from flows.runtime.bootstrap import Hub
 from flows.runtime.quarantine import Selection
-from hub_api import corrections, decisions, estate_view, operations, repair, routing_rules, stories, unmasking
+from hub_api import corrections, decisions, estate_view, operations, repair, routing_rules, stories, unmasking, what_if
 from hub_api.auth import Access
 from hub_api.console.visits import SessionEndedError, find_visit
 
+WHAT_IF_S: Final = 20.0
 Do = Callable[..., Any]
 
 
@@ -166,3 +167,9 @@ def publish_rules(hub: Hub, access: Access, *, text: str, reason: str, against: 
 def try_rules(hub: Hub, access: Access, *, order_id: int, text: str, round_no: int | None = None) -> Any:
     """What other routing rules would have decided about an order; changes nothing."""
     return decisions.try_text(hub, access, order_id, text, round_no=round_no)
+
+
+@action("rules.what_if", needs=("ops", "read"))
+def ask_what_if(hub: Hub, access: Access, *, text: str, limit: int) -> Any:
+    """How the newest orders would ship under other routing rules; changes nothing."""
+    return what_if.what_if(hub, access, text, what_if.Asked(limit=limit), at_most_s=WHAT_IF_S)

@@ -15,6 +15,7 @@ from hub_api.decisions import OrderDecisions, Tried
 
 MOST_ROWS: Final = 15
 OPEN_LINES: Final = 3
+NEAREST: Final = 3
 MOST_NAMES: Final = 14
 CLOSE: Final = 0.005
 
@@ -31,10 +32,45 @@ def answer(view: View, told: Told) -> Html:
     return h("p", h("b", said), " ", h("span", sureness(words, told), cls="muted"), cls="answer")
 
 
+def nearer(view: View, told: Told) -> Html | None:
+    """The nearest places that were not chosen though others farther away were, and why."""
+    words = view.words
+    chosen = {parcel["place"] for parcel in told["parcels"]}
+    farthest = max((parcel["km"] or 0.0 for parcel in told["parcels"]), default=0.0)
+    seen: dict[str, list[tuple[Told, Told]]] = {}
+    for line in told["lines"]:
+        for place in line["places"]:
+            if place["place"] not in chosen and place["km"] is not None and place["km"] < farthest:
+                seen.setdefault(place["place"], []).append((line, place))
+    nearest = sorted(seen.values(), key=lambda found: found[0][1]["km"])[:NEAREST]
+    said = [
+        h(
+            "li",
+            _place(found[0][1]),
+            h("span", _km(words, found[0][1]["km"]), cls="muted"),
+            " ",
+            _passed_by(words, found),
+        )
+        for found in nearest
+    ]
+    return h("div", h("p", words("decision.nearer")), h("ul", said, cls="bullets"), cls="note") if said else None
+
+
+def _passed_by(words: Words, found: Sequence[tuple[Told, Told]]) -> str:
+    """Why one place was passed by, over all lines."""
+    reasons = {place["removed_by"] for _, place in found}
+    if len(reasons) == 1 and (reason := next(iter(reasons))) is not None:
+        return words.name("removed", reason)
+    able = sum(min(place["stock"], line["quantity"]) for line, place in found)
+    return words("decision.could_send", units=able, all=sum(line["quantity"] for line, _ in found))
+
+
 def sureness(words: Words, told: Told) -> str:
     """Whether a cheaper plan can exist."""
     if told["stopped"] == "proved" and told["gap"] <= 0:
         return words("decision.proved")
+    if told["bound"] <= 0:
+        return words("decision.unsure")
     gap = f"{100 * told['gap']:.1f}"
     return words("decision.clock" if told["stopped"] == "clock" else "decision.within", gap=gap)
 
@@ -45,7 +81,7 @@ def draw_summary(view: View, found: OrderDecisions, told: Told) -> None:
     with ui.element("div").classes("pair"):
         with ui.element("div").classes("part"):
             html(panel(words("decision.parcels"), parcels(view, told), beside=state(words, "routing", told["action"])))
-            html(panel(words("decision.facts"), _facts(view, told)))
+            html(panel(words("decision.facts"), _facts(view, told), cls="side-panel"))
         with ui.element("div").classes("panel"):
             legend = [
                 h("span", words(f"decision.{each}"), cls=f"legend {each}") for each in ("chosen", "other", "buyer")
@@ -86,8 +122,8 @@ def lines(view: View, told: Told) -> Html:
 def tried(view: View, found: Tried) -> Html:
     """A decision as it was, beside what other rules make of the same."""
     words = view.words
-    named = words("rules.heading", version=found.version) if found.version else words("decision.other_rules")
-    was = words("rules.heading", version=found.before["rules"]["version"])
+    named = words("decision.other_rules") if found.version is None else _rules_name(words, found.version)
+    was = _rules_name(words, found.before["rules"]["version"])
     return h(
         "div",
         h("div", _verdict(words, found), cls="note"),
@@ -101,6 +137,17 @@ def tried(view: View, found: Tried) -> Html:
     )
 
 
+def version_form(view: View, path: str, versions: Sequence[tuple[str, str]], **query: Any) -> Html:
+    """A choice of published rules to decide by instead; choosing asks at once."""
+    words, chosen = view.words, view.arg("rules")
+    options = [h("option", words("decision.choose"), value="")]
+    options += [h("option", text, value=number, selected=number == chosen) for number, text in versions]
+    label = h("label", h("span", words("decision.version")), h("select", options, name="rules", cls="wide-select"))
+    kept = [h("input", type="hidden", name=name, value=value) for name, value in query.items() if value is not None]
+    button = h("button", words("decision.compare"), type="submit")
+    return h("form", kept, label, button, action=view.link(path), method="get", cls="filters")
+
+
 def km_of(told: Told) -> float:
     """What all parcels go together, as far as it is known."""
     return float(sum(parcel["km"] or 0.0 for parcel in told["parcels"]))
@@ -109,6 +156,10 @@ def km_of(told: Told) -> float:
 def unfilled_of(told: Told) -> int:
     """Units that no parcel carries."""
     return sum(line["unfilled"] for line in told["lines"])
+
+
+def _rules_name(words: Words, version: int) -> str:
+    return words("rules.heading", version=version) if version else words("rules.builtin")
 
 
 def _verdict(words: Words, found: Tried) -> str:
@@ -164,9 +215,7 @@ def _facts(view: View, told: Told) -> Html:
             ("decision.tiers", tiers),
             (
                 "decision.rules",
-                link(words("rules.heading", version=version), view.link("/rules", version=version))
-                if version
-                else words("rules.builtin"),
+                link(_rules_name(words, version), view.link("/rules", version=version)),
             ),
             ("field.channel", rules["channel"] or None),
             ("decision.cause", words.name("cause", told["cause"])),
@@ -183,7 +232,7 @@ def _line(view: View, told: Told, line: Told, number: int) -> Html:
         h("h2", words("decision.line", number=line["line_no"], sku=line["sku"], quantity=line["quantity"])),
         h("div", h("span", short, cls="problem") if short else None, _considered(words, line), cls="beside"),
     ]
-    return h("details", h("summary", heading), _places(view, told, line), cls="panel", open=number < OPEN_LINES)
+    return h("details", h("summary", heading), *_places(view, told, line), cls="panel", open=number < OPEN_LINES)
 
 
 def _considered(words: Words, line: Told) -> str:
@@ -191,7 +240,7 @@ def _considered(words: Words, line: Told) -> str:
     return words("decision.considered", left=left, all=len(line["places"]))
 
 
-def _places(view: View, told: Told, line: Told) -> Html:
+def _places(view: View, told: Told, line: Told) -> tuple[Html, Html | None]:
     words = view.words
     ordered = sorted(line["places"], key=lambda place: _rank(place, told["tiers"]))
     kept = [place for place in ordered if place["removed_by"] is None]
@@ -219,7 +268,7 @@ def _places(view: View, told: Told, line: Told) -> Html:
     rest = Counter(place["removed_by"] for place in ordered if place not in shown)
     more = ", ".join(f"{words.name('removed', word)} × {count}" for word, count in rest.most_common())
     note = h("p", words("decision.more_removed", reasons=more), cls="muted map-note") if rest else None
-    return h("div", table(words, columns, rows, caption="decision.lines"), note)
+    return table(words, columns, rows, caption="decision.lines"), note
 
 
 def _rank(place: Told, tiers: Sequence[str]) -> tuple[Any, ...]:

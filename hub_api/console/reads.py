@@ -105,6 +105,15 @@ def list_audit(
     return _page(rows, "seq")
 
 
+def name_places(hub: Hub, access: Access) -> dict[str, str]:
+    """The name of every place of the brand, by code."""
+    with hub.database.unit() as uow:
+        rows = uow.execute(
+            "SELECT code, name FROM location WHERE owner = %s AND brand = %s", (access.owner, access.brand)
+        )
+        return {row["code"]: row["name"] for row in rows}
+
+
 def attention(hub: Hub, access: Access) -> dict[str, int]:
     """By page, what waits for a person: parked runs, quarantined records; each counted up to MOST_COUNTED."""
     (row,) = hub.database.run(

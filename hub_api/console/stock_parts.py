@@ -1,19 +1,21 @@
 """A SKU over all places as pages show it: figures, map, places with their batches, holds, and the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from nicegui import ui
 
 from canonical_model.store.stock import Lot
+from flows.one_stock.supply import WarningKind
 from flows.runtime.database import Row
 from hub_api.console.html import Html, h, join
 from hub_api.console.map_parts import Dot, draw_map
 from hub_api.console.view import View, html
 from hub_api.console.widgets import Column, code, counts, empty, link, moment, pager, panel, state, table
 from hub_api.console.words import NOTHING
-from hub_api.stock_view import Ledger, PlaceStock, Pool
+from hub_api.stock_view import Ledger, PlaceStock, Pool, Shown
 
 SHOWN_LOTS: Final = 2
 SOON_DAYS: Final = 30
@@ -34,6 +36,47 @@ def draw_figures(view: View, pool: Pool) -> None:
     html(counts(view.words, figures))
     if pool.cut:
         html(h("p", view.words("stock.cut"), cls="muted"))
+
+
+def channel_units(channels: Sequence[Shown], channel: str | None) -> Mapping[str, int] | None:
+    """What a channel may be promised of each place, by code; None without a channel."""
+    return next((each.places for each in channels if each.channel == channel), None)
+
+
+def draw_channels(view: View, path: str, channels: Sequence[Shown], chosen: str | None) -> None:
+    """What each channel is shown; choosing one shows the places as it sees them."""
+    words = view.words
+    columns = [
+        Column("field.channel", "code"),
+        Column("stock.shown", "number"),
+        Column("stock.kept_back", "number"),
+        Column("stock.places_with", "number"),
+    ]
+    rows = [
+        (
+            link(
+                code(each.channel),
+                view.link(path, channel=each.channel),
+                aria_current=each.channel == chosen and "true",
+            ),
+            h("b", words.number(each.units)),
+            _quiet(words.number(each.safety), each.safety),
+            words.number(len(each.places)),
+        )
+        for each in channels
+    ]
+    none = empty(words("stock.no_channels"), words("stock.no_channels_advice"))
+    whole = link(words("stock.whole_pool"), view.link(path)) if chosen else None
+    shown = table(words, columns, rows, caption="stock.channels") if rows else none
+    html(panel(words("stock.channels"), shown, beside=whole))
+
+
+def seen_by(places: Sequence[PlaceStock], units: Mapping[str, int] | None) -> list[PlaceStock]:
+    """The sellable places with what a channel may be promised of each; all as they are without a channel."""
+    if units is None:
+        return list(places)
+    own = [replace(place, atp=units.get(place.location, 0)) for place in places if place.quality == SELLABLE]
+    return sorted(own, key=lambda place: (-place.atp, place.location))
 
 
 def draw_places_map(view: View, places: Sequence[PlaceStock]) -> None:
@@ -62,6 +105,7 @@ def draw_places(view: View, places: Sequence[PlaceStock]) -> None:
         Column("stock.on_hand", "number"),
         Column("stock.held", "number"),
         Column("stock.safety", "number"),
+        Column("stock.sells", "number"),
         Column("stock.lots"),
         Column("stock.authority"),
         Column("stock.fresh", "time"),
@@ -163,14 +207,29 @@ def _place_row(view: View, place: PlaceStock, most: int) -> tuple[Any, ...]:
     quality = None if place.quality == SELLABLE else state(words, "word", place.quality)
     return (
         join(_place_name(place.name, place.location), " ", quality or ""),
-        words.name("word", place.kind),
+        h("span", words.name("word", place.kind), cls="lot"),
         h("span", h("b", words.number(place.atp)), h("span", filled, cls="meter"), cls="metered"),
         words.number(place.on_hand),
         _quiet(words.number(place.held), place.held),
         _quiet(words.number(place.safety), place.safety),
+        _sells(view, place),
         _lots(view, place.lots),
-        h("span", place.system, h("span", f" · {words.name('word', place.figure)}", cls="muted")),
+        h("span", place.system, h("span", f" · {words.name('word', place.figure)}", cls="muted"), cls="lot"),
         _freshness(view, place),
+    )
+
+
+def _sells(view: View, place: PlaceStock) -> Html:
+    """Units a week, for how many weeks that lasts, and what that says."""
+    words, warning = view.words, place.warning
+    if place.weekly is None:
+        return h("span", NOTHING, cls="muted")
+    lasts = words("stock.weeks", count=f"{place.atp / place.weekly:,.1f}") if place.weekly else None
+    told = None
+    if warning is not None and warning.kind is not WarningKind.STALE:
+        told = state(words, "supply", warning.kind)
+    return h(
+        "span", h("span", f"{place.weekly:,.1f}"), h("span", lasts, cls="muted") if lasts else None, told, cls="lots"
     )
 
 

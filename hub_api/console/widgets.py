@@ -47,6 +47,9 @@ TONES: Final[Mapping[str, str]] = {
     "chosen": "good",
     "partial": "warn",
     "queue": "busy",
+    "sold_out": "bad",
+    "shortage": "warn",
+    "overstock": "warn",
 }
 OWN_TONES: Final[Mapping[str, str]] = {"lane.open": "good", "health.well": "good", "lane.struggling": "warn"}
 MAX_TEXT: Final = 20_000

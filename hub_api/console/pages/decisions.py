@@ -11,7 +11,7 @@ from hub_api.console.html import Html, h
 from hub_api.console.page import page
 from hub_api.console.shell import title
 from hub_api.console.view import View, html
-from hub_api.console.widgets import choice, empty, filters, link, state
+from hub_api.console.widgets import empty, link, state
 from hub_api.decisions import OrderDecisions, Tried
 from hub_api.routing_rules import RulesState
 
@@ -39,6 +39,8 @@ def _draw(view: View, found: OrderDecisions, asked: int | None) -> None:
     if len(found.rounds) > 1:
         html(_tabs(view, found, told["round"]))
     html(decision_parts.answer(view, told))
+    if passed_by := decision_parts.nearer(view, told):
+        html(passed_by)
     decision_parts.draw_summary(view, found, told)
     html(h("h2", words("decision.by_line")))
     html(decision_parts.lines(view, told))
@@ -73,7 +75,8 @@ async def _draw_other_rules(view: View, order_id: int, asked: int | None) -> Non
     html(h("h2", words("decision.what_if")))
     path = f"/orders/{order_id}/decisions"
     versions = [(str(each.version), f"v{each.version} · {each.note}") for each in rules.history]
-    html(filters(view, path, [choice(view, "rules", "decision.version", [*versions, ("0", words("rules.builtin"))])]))
+    versions.append(("0", words("rules.builtin")))
+    html(decision_parts.version_form(view, path, versions, round=asked))
     version = view.id_arg("rules")
     if version is not None:
 

@@ -2,14 +2,25 @@
 
 from urllib.parse import quote
 
+from nicegui import ui
+
 from hub_api import stock_view
 from hub_api.console.html import h, join
 from hub_api.console.page import page
 from hub_api.console.shell import title
-from hub_api.console.stock_parts import draw_figures, draw_holds, draw_ledger, draw_places, draw_places_map
+from hub_api.console.stock_parts import (
+    channel_units,
+    draw_channels,
+    draw_figures,
+    draw_holds,
+    draw_ledger,
+    draw_places,
+    draw_places_map,
+    seen_by,
+)
 from hub_api.console.view import View, html
 from hub_api.console.widgets import Column, code, empty, entry, filters, link, pager, state, table
-from hub_api.stock_view import Goods, Ledger, Pool
+from hub_api.stock_view import Goods, Ledger, Pool, Shown
 
 
 @page("/stock", title="stock.title", menu=15, icon="stock")
@@ -29,8 +40,8 @@ async def show_pool(view: View) -> None:
     """One SKU everywhere."""
     asked, place, before = view.arg("code") or "", view.arg("place"), view.id_arg("before")
 
-    async def load() -> Pool:
-        return await view.read(stock_view.read_pool, asked)
+    async def load() -> tuple[Pool, list[Shown]]:
+        return await view.read(stock_view.read_pool, asked), await view.read(stock_view.read_channels, asked)
 
     async def load_ledger() -> Ledger:
         return await view.read(stock_view.read_ledger, asked, place=place, before=before)
@@ -77,10 +88,17 @@ def _draw_goods(view: View, found: Goods) -> None:
     html(join(pager(view, "/stock", found.next, "after", q=view.arg("q"))))
 
 
-def _draw_pool(view: View, pool: Pool) -> None:
-    story = link(view.words("stock.story"), view.link(f"/story/sku/{quote(pool.code, safe='/')}"))
-    title(view, f"{pool.code} · {pool.name}", state(view.words, "word", pool.status), story)
+def _draw_pool(view: View, found: tuple[Pool, list[Shown]]) -> None:
+    pool, channels = found
+    words, path, channel = view.words, _address(pool.code), view.arg("channel")
+    story = link(words("stock.story"), view.link(f"/story/sku/{quote(pool.code, safe='/')}"))
+    title(view, f"{pool.code} · {pool.name}", state(words, "word", pool.status), story)
     draw_figures(view, pool)
-    draw_places_map(view, pool.places)
-    draw_places(view, pool.places)
+    places = seen_by(pool.places, channel_units(channels, channel))
+    if channel:
+        html(h("div", words("stock.as_channel", channel=channel), cls="note"))
+    with ui.element("div").classes("map-and"):
+        draw_places_map(view, places)
+        draw_channels(view, path, channels, channel)
+    draw_places(view, places)
     draw_holds(view, pool.holds)

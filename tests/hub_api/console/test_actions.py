@@ -37,6 +37,7 @@ MAY: Final = {
     "order.try_rules": EVERYBODY,
     "rules.check": EVERYBODY,
     "rules.publish": DATA,
+    "rules.what_if": EVERYBODY,
 }
 ARGUMENTS: Final[dict[str, dict[str, Any]]] = {
     "run.retry": {"run_id": 1},
@@ -56,6 +57,7 @@ ARGUMENTS: Final[dict[str, dict[str, Any]]] = {
     "lane.resume": {"lane": "nowhere"},
     "order.try_rules": {"order_id": 1, "text": "not a rulebook"},
     "rules.check": {"text": "not a rulebook"},
+    "rules.what_if": {"text": "not a rulebook", "limit": 10},
     "rules.publish": {"text": "not a rulebook", "reason": "a reason that is long", "against": 0},
 }
 PAGES_FOLDER: Final = Path(pages.__file__).parent
@@ -65,7 +67,7 @@ READING: Final = {
     "decisions": {"order_decisions", "try_version"},
     "routing_rules": {"rules_state"},
     "stories": {"search", "story"},
-    "stock_view": {"read_ledger", "read_pool", "search_goods"},
+    "stock_view": {"read_channels", "read_ledger", "read_pool", "search_goods"},
 }
 
 
