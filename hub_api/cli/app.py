@@ -17,6 +17,7 @@ from hub_api.cli import (
     message,
     order,
     quarantine,
+    reoptimise,
     rules,
     run,
     search,
@@ -40,6 +41,7 @@ app.add_typer(connector.app, name="connector")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(message.app, name="message")
 app.add_typer(quarantine.app, name="quarantine")
+order.app.add_typer(reoptimise.app)
 app.add_typer(order.app, name="order")
 app.add_typer(run.app, name="run")
 app.add_typer(key.app, name="key")
