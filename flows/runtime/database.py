@@ -4,16 +4,19 @@
 ``commit()`` rolls back. ``Database.run()`` is one autocommitted statement: one round trip, one commit.
 """
 
+import json
 import select
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, cast
 
+import orjson
 import psycopg
 from psycopg import Connection, sql
 from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_dumps
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from canonical_model.errors import ConfigurationError, TransientError
@@ -42,6 +45,17 @@ _TRANSIENT: Final = (
     PoolTimeout,
     PoolClosed,
 )
+
+
+def _as_json(value: Any) -> bytes:
+    """JSON for a parameter, ten times as fast as the standard library; what orjson does not take, that one decides."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value).encode()
+
+
+set_json_dumps(_as_json)
 
 
 @contextmanager
