@@ -9,7 +9,8 @@ from typing import Any, Final
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from canonical_model.store import decisions, orders
+from canonical_model.store import checkouts, decisions, orders
+from canonical_model.store.checkouts import Found, Kept, Key
 from canonical_model.store.decisions import NewDecision
 from canonical_model.store.holds import Held, HoldAsked, hold_many
 from canonical_model.store.orders import NewParcel
@@ -63,6 +64,7 @@ class _Draft:
     decision: Decision
     asked: HoldAsked | None
     kept: NewDecision | None
+    checkout: Found | None = None
 
     @property
     def unfilled(self) -> list[dict[str, int]]:
@@ -73,7 +75,8 @@ class _Draft:
 def plan_orders(
     connection: Connection[DictRow], asks: Sequence[Ask], *, now: datetime, member_schemes: Sequence[str] = ()
 ) -> dict[int, Planned | None]:
-    """Plan and hold all of it, by order id; None for an order that its buyer wants cancelled.
+    """Plan and hold all of it, by order id; None for an order that its buyer wants cancelled. What an order's own
+    checkout holds is the order's to use.
 
     The orders are decided one after another by id, each with what those before it left, and stay locked until the
     commit. ``member_schemes``: the systems whose membership numbers orders may name, most trusted first.
@@ -82,9 +85,10 @@ def plan_orders(
     known = orders.lock_orders(connection, sorted(by_order))
     live = {key: row for key, row in known.items() if row["status_reason"] != CANCEL_REQUESTED}
     drafts: list[_Draft] = []
+    own = checkouts.find_for_orders(connection, [_key(row) for row in live.values()]) if live else {}
     for company in sorted({(row["owner"], row["brand"]) for row in live.values()}):
         mine = [row for row in live.values() if (row["owner"], row["brand"]) == company]
-        drafts += _drafts(connection, *company, mine, by_order, now, member_schemes)
+        drafts += _drafts(connection, *company, mine, by_order, own, now, member_schemes)
     asked = [draft.asked for draft in drafts if draft.asked]
     answers = dict(zip((each.order_id for each in asked), hold_many(connection, asked), strict=True)) if asked else {}
     contested = {key for key, answer in answers.items() if not isinstance(answer, Held)}
@@ -114,6 +118,7 @@ def _drafts(
     brand: str,
     rows: Sequence[DictRow],
     asks: Mapping[int, Ask],
+    own: Mapping[Key, Found],
     now: datetime,
     member_schemes: Sequence[str],
 ) -> list[_Draft]:
@@ -121,23 +126,33 @@ def _drafts(
     ids = [row["id"] for row in rows]
     book = rulebook_of(connection, owner, brand)
     lines = orders.list_open_lines(connection, ids)
-    wishes = [_wish(row, asks[row["id"]], book, lines[row["id"]], now) for row in rows]
+    found = [own.get(_key(row)) for row in rows]
+    wishes = [
+        _wish(row, asks[row["id"]], book, lines[row["id"]], checkout.kept if checkout else (), now)
+        for row, checkout in zip(rows, found, strict=True)
+    ]
     snapshot = Snapshot(connection, owner, brand, wishes, now=now, member_schemes=member_schemes)
     numbers = orders.count_parcels(connection, ids)
     drafts = []
-    for row, wish in zip(rows, wishes, strict=True):
+    for row, wish, checkout in zip(rows, wishes, found, strict=True):
         ask = asks[wish.order_id]
         problem = snapshot.problem(wish)
         decision = decide(problem, wish.rules)
-        asked = _asked(row, wish, snapshot, decision, 1 + numbers.get(wish.order_id, 0))
+        asked = _asked(row, wish, snapshot, decision, 1 + numbers.get(wish.order_id, 0), checkout)
         still_waits = ask.waited and decision.action is Action.QUEUE
         kept = None if still_waits else _kept(row, ask, book, wish, problem, decision)
         snapshot.take(wish, decision.plan.parcels)
-        drafts.append(_Draft(ask, row, wish, decision, asked, kept))
+        drafts.append(_Draft(ask, row, wish, decision, asked, kept, checkout))
     return drafts
 
 
-def _wish(row: DictRow, ask: Ask, book: Rulebook, lines: Sequence[tuple[Any, ...]], now: datetime) -> Wish:
+def _key(row: DictRow) -> Key:
+    return row["owner"], row["brand"], row["channel"], row["order_no"]
+
+
+def _wish(
+    row: DictRow, ask: Ask, book: Rulebook, lines: Sequence[tuple[Any, ...]], own: tuple[Kept, ...], now: datetime
+) -> Wish:
     rules = book.rules(row["channel"])
     if ask.resourced:
         rules = _but(rules, "partial")
@@ -153,6 +168,7 @@ def _wish(row: DictRow, ask: Ask, book: Rulebook, lines: Sequence[tuple[Any, ...
         row["region_code"],
         row["member_code"],
         ask.refused,
+        own,
     )
 
 
@@ -162,12 +178,17 @@ def _but(rules: Rules, on_short: str) -> Rules:
     return rules.model_copy(update={"on_short": on_short})
 
 
-def _asked(row: DictRow, wish: Wish, snapshot: Snapshot, decision: Decision, first: int) -> HoldAsked | None:
+def _asked(
+    row: DictRow, wish: Wish, snapshot: Snapshot, decision: Decision, first: int, checkout: Found | None
+) -> HoldAsked | None:
     parcels = {
         f"P{wish.order_id:08d}-{number}": snapshot.hold_lines(wish, parcel)
         for number, parcel in enumerate(decision.plan.parcels, first)
     }
-    return HoldAsked(row["owner"], row["brand"], wish.order_id, parcels, day=snapshot.day) if parcels else None
+    if not parcels:
+        return None
+    replaces = checkout.references if checkout else ()
+    return HoldAsked(row["owner"], row["brand"], wish.order_id, parcels, replaces=replaces, day=snapshot.day)
 
 
 def _kept(row: DictRow, ask: Ask, book: Rulebook, wish: Wish, problem: Problem, decision: Decision) -> NewDecision:
@@ -197,6 +218,7 @@ def _write(connection: Connection[DictRow], drafts: Sequence[_Draft]) -> None:
     """The parcels that are held, what the orders' feeds tell of them, and the decisions."""
     sent = [(draft, draft.asked) for draft in drafts if draft.asked]
     if sent:
+        checkouts.confirm(connection, [draft.checkout.id for draft, _ in sent if draft.checkout])
         orders.plan_parcels(
             connection,
             [

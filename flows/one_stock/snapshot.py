@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 
 from canonical_model.store import availability
 from canonical_model.store.availability import PoolOf
+from canonical_model.store.checkouts import Kept
 from canonical_model.store.holds import HoldLine
 from flows.one_stock.geography import EARTH_RADIUS_KM
 from flows.one_stock.routing.problem import Item, Place, PlannedParcel, Problem
@@ -26,23 +27,15 @@ MAX_DESTINATIONS: Final = 20_000
 Shelf = tuple[str, date | None]
 """Which goods an order takes: their quality, and the day before which they must not expire."""
 
+Own = Kept
+"""Units that an order holds already, with their parcel's slot: they are its to use."""
+
 _distances: dict[tuple[tuple[float, float] | None, ...], dict[tuple[float, float], list[float | None]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
-    """Units that the order's own checkout holds under ``reference``: they, and its parcel slot, are its to use."""
-
-    reference: str
-    location_id: int
-    sku_id: int
-    level_id: int
-    units: int
-
-
-@dataclass(frozen=True, slots=True)
 class Wish:
-    """An order to be planned. ``refused``: places not to be asked again, with the reason; ``own``: see Own."""
+    """An order to be planned. ``refused``: places not to be asked again, with the reason."""
 
     order_id: int
     channel: str
