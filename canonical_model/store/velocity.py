@@ -1,5 +1,6 @@
 """How fast goods sell and how well places work, reckoned anew from what was shipped and carried out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -57,6 +58,22 @@ _WORKED: Final = """
 """
 
 
+_SHELVES: Final = """
+    SELECT level.id AS level_id, level.sku_id, sku.code AS sku, level.location_id, location.code AS location,
+        location.lat, location.lon, level.on_hand, level.on_hand - level.safety - level.held AS atp,
+        coalesce(velocity.weekly, 0) AS weekly, greatest(level.as_of, level.last_delta_at) AS spoken_at
+    FROM stock_level AS level
+    JOIN sku ON sku.id = level.sku_id
+    JOIN location ON location.id = level.location_id AND location.active
+    LEFT JOIN stock_velocity AS velocity
+        ON velocity.sku_id = level.sku_id AND velocity.location_id = level.location_id
+    WHERE level.owner = %(owner)s AND level.brand = %(brand)s AND level.quality = 'sellable'
+"""
+
+_SHELVES_IN_TURN: Final = _SHELVES + " AND level.id > %(after)s ORDER BY level.id LIMIT %(limit)s"
+_SHELVES_OF_SKUS: Final = _SHELVES + " AND level.sku_id = ANY (%(skus)s::bigint[]) ORDER BY level.sku_id, level.id"
+
+
 @dataclass(frozen=True, slots=True)
 class PlaceFigures:
     """Parcels asked of a place and accepted by it in the ``days`` before ``computed_at``."""
@@ -96,6 +113,21 @@ def place_figures(connection: Connection[DictRow], owner: str, brand: str) -> li
             " WHERE owner = %s AND brand = %s ORDER BY location_id",
             [owner, brand],
         ).fetchall()
+
+
+def shelves_in_turn(
+    connection: Connection[DictRow], owner: str, brand: str, *, after: int = 0, limit: int = 1000
+) -> list[DictRow]:
+    """Levels of sellable goods at active places by id, what they may promise (below 0 where too much was), the weekly
+    sales there, and when their authority last spoke."""
+    return connection.execute(
+        _SHELVES_IN_TURN, {"owner": owner, "brand": brand, "after": after, "limit": limit}
+    ).fetchall()
+
+
+def shelves_of(connection: Connection[DictRow], owner: str, brand: str, sku_ids: Sequence[int]) -> list[DictRow]:
+    """The same of those SKUs, by SKU."""
+    return connection.execute(_SHELVES_OF_SKUS, {"owner": owner, "brand": brand, "skus": list(sku_ids)}).fetchall()
 
 
 def computed_at(connection: Connection[DictRow], owner: str, brand: str) -> datetime | None:

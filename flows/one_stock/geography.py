@@ -115,6 +115,12 @@ def locate(receiver: Mapping[str, Any]) -> Point | None:
     return _gazetteer().divisions[stem].point if stem else None
 
 
+def find_name(region_code: str) -> str | None:
+    """What the division of a region code is called."""
+    stem, exact = _by_code(region_code)
+    return _gazetteer().divisions[stem].name if exact else None
+
+
 def _by_code(region_code: str) -> tuple[str, bool]:
     """The stem of a code of 2 to 12 digits, and whether the division itself is known; else that of its parent."""
     digits = region_code.strip()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canonical_model.location import Point, Precision
-from flows.one_stock.geography import distance_km, locate
+from flows.one_stock.geography import distance_km, find_name, locate
 
 degrees = st.tuples(st.floats(-90, 90), st.floats(-180, 180))
 
@@ -198,3 +198,13 @@ def test_distance_is_symmetric_and_at_most_half_round_the_earth(a: tuple[float, 
     there, back = distance_km(*a, *b), distance_km(*b, *a)
     assert there == pytest.approx(back, abs=1e-6)
     assert 0 <= there <= 20_016
+
+
+def test_a_code_has_a_name() -> None:
+    assert [find_name(code) for code in ("33", "330100", "330106", "339999", "")] == [
+        "浙江省",
+        "杭州市",
+        "西湖区",
+        None,
+        None,
+    ]

@@ -47,6 +47,10 @@ MAY: Final = {
     "GET /v1/runs/{run_id}": EVERY_ROLE,
     "GET /v1/runs/{run_id}/effects/{effect_id}/evidence": EVERY_ROLE,
     "GET /v1/stock": EVERY_ROLE,
+    "GET /v1/stock/availability": EVERY_ROLE,
+    "GET /v1/stock/changes": EVERY_ROLE,
+    "GET /v1/stock/suggestions": EVERY_ROLE,
+    "GET /v1/stock/warnings": EVERY_ROLE,
     "GET /v1/stories/{kind}/{story_id:path}": EVERY_ROLE,
     "GET /v1/systems": EVERY_ROLE,
     "GET /v1/systems/{name}": EVERY_ROLE,
@@ -74,6 +78,7 @@ MAY: Final = {
     "POST /v1/systems/{name}/pause": "operator steward admin",
     "POST /v1/systems/{name}/resume": "operator steward admin",
     "POST /v1/unmask": "steward admin",
+    "PUT /v1/stock/safety": "operator steward admin",
 }
 
 

@@ -64,7 +64,9 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/runs/{run_id}/effects/{effect_id}/settle": {"landed": True, "outside_id": "WMS-1"},
     "POST /v1/search": {"text": "M1001"},
     "POST /v1/ingest/{system}/{stream}": [product("GOOD"), product("BAD", base_unit="parsec")],
+    "PUT /v1/stock/safety": {"sku": "TEE-RED-M", "place": "HZ01", "units": 1},
 }
+QUERIES: Final[dict[str, Any]] = {"GET /v1/stock/availability": {"sku": "TEE-RED-M", "by": "region"}}
 
 
 @schemathesis.serializer("application/x-ndjson", "text/csv")
@@ -137,7 +139,7 @@ class Caller:
         if isinstance(body, dict) and isinstance(body.get("id"), str):
             body = {**body, "id": body["id"].format(**{name: str(part) for name, part in self.known.parts.items()})}
         sent = {} if body is None else {"body": body, "media_type": "application/json"}
-        query = {"wait": "true"} if "ingest" in label else {}
+        query = {"wait": "true"} if "ingest" in label else QUERIES.get(label, {})
         return self.ask(OPERATIONS[label].Case(path_parameters=self.there(label), query=query, **sent))
 
     def sample(self, label: str, samples: int, modes: list[GenerationMode]) -> set[int]:
