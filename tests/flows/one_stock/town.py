@@ -153,7 +153,8 @@ class Town:
         return self.rows(
             "SELECT * FROM ("
             " SELECT parcel_no, location_id, (line ->> 'line_no')::int AS line_no,"
-            " (line ->> 'sku_id')::bigint AS sku_id, (line ->> 'quantity')::bigint AS quantity FROM parcel CROSS JOIN jsonb_array_elements(lines) AS line"
+            " (line ->> 'sku_id')::bigint AS sku_id, (line ->> 'quantity')::bigint AS quantity"
+            " FROM parcel CROSS JOIN jsonb_array_elements(lines) AS line"
             " WHERE brand = %(brand)s AND status = 'planned') AS planned"
             " FULL JOIN ("
             " SELECT hold.reference AS parcel_no, level.location_id, hold.line_no, level.sku_id, hold.quantity"
