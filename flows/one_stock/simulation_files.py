@@ -79,8 +79,9 @@ def read_world(orders: Path, nodes: Path, stock: Path, told: Told = lambda _line
 
 def read_rules(file: Path) -> Rulebook:
     """The rulebook of a TOML file. RecordError: what is wrong with it, each issue with ``file:field``."""
+    text = read_text(file)
     try:
-        return Rulebook(read_text(file))
+        return Rulebook(text)
     except RecordError as error:
         raise RecordError(
             [Issue(f"{file}:{issue.field}".rstrip(":"), issue.code, issue.detail) for issue in error.issues]
