@@ -23,6 +23,7 @@ from hub_api.cli import (
     search,
     simulate,
     soap,
+    stock,
     system,
     user,
 )
@@ -43,6 +44,7 @@ app.add_typer(message.app, name="message")
 app.add_typer(quarantine.app, name="quarantine")
 order.app.add_typer(reoptimise.app)
 app.add_typer(order.app, name="order")
+app.add_typer(stock.app, name="stock")
 app.add_typer(run.app, name="run")
 app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")
