@@ -7,7 +7,7 @@ import pytest
 
 from canonical_model.errors import RejectedError, TransientError
 from flows.runtime.database import UnitOfWork
-from flows.runtime.flow import Finish, Flow, OnReject, Park, Run, batch_step, step
+from flows.runtime.flow import Finish, Flow, OnReject, Park, Run, batch_step, step, wait_for
 from tests.flows.runtime.conftest import World, note
 
 KEYS = [str(n) for n in range(40)]
@@ -157,3 +157,47 @@ def test_runs_of_several_flows_and_steps_do_not_mix(world: World) -> None:
     world.finish(runner)
     assert all(len(each) == 1 for each in seen)
     assert world.look.run("SELECT count(*) AS n FROM flow_run WHERE state = 'done'")[0]["n"] == 20
+
+
+def test_only_runs_that_say_the_same_word_are_done_together_and_those_without_alone(world: World) -> None:
+    seen: list[set[str | None]] = []
+
+    @batch_step(together="kind")
+    def look(runs: Sequence[Run], uow: UnitOfWork) -> Sequence[Any]:
+        seen.append({run.input.get("kind") for run in runs})
+        assert len(runs) == 1 or runs[0].input.get("kind") is not None
+        return [1] * len(runs)
+
+    flow = Flow("test.kinds", 1, (look,))
+    runner = world.runner(flow)
+    for n, key in enumerate(KEYS):
+        world.start(flow, key, input={"kind": "ab"[n % 2]} if n % 4 else {})
+    world.finish(runner)
+    assert {world.state(key) for key in KEYS} == {"done"}
+    assert all(len(each) == 1 for each in seen)
+    assert len(seen) < len(KEYS)
+
+
+def test_runs_that_come_to_a_wait_together_begin_it_in_one_transaction(world: World) -> None:
+    flow = Flow("test.pause", 1, (_noting("a"), wait_for("word", ("go",), 3600), _noting("b")))
+    runner = world.runner(flow)
+    world.start(flow, *KEYS)
+    world.signal(flow, "7", "go")
+    assert runner.work("local", limit=len(KEYS)) > len(KEYS)
+    begun = world.look.run("SELECT count(DISTINCT ended_at) AS n FROM flow_step WHERE outcome = 'started'")
+    assert begun[0]["n"] == 1
+    world.finish(runner)
+    assert (world.state("7"), world.deeds("7")) == ("done", ["a", "b"])
+    assert {world.state(key) for key in KEYS if key != "7"} == {"waiting"}
+
+
+def test_named_runs_are_carried_on_together_and_only_they(world: World) -> None:
+    sizes: list[int] = []
+    flow = Flow("test.named", 1, (_noting("a", sizes),))
+    runner = world.runner(flow)
+    world.start(flow, *KEYS)
+    runner.run_many([world.run(key)["id"] for key in KEYS[:5]])
+    assert sizes == [5]
+    assert [world.state(key) for key in KEYS[:6]] == ["done"] * 5 + ["ready"]
+    runner.run_many([world.run(key)["id"] for key in KEYS[:5]])
+    assert sizes == [5]

@@ -1,13 +1,16 @@
 """What arrives is durable before it is answered, and once however often it is sent."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import orjson
 import pytest
 
 from canonical_model.errors import ConflictError, LimitError, NotFoundError, RecordError, RejectedError
-from flows.runtime.inbox import new_message_id, read_body
+from flows.runtime.inbox import Incoming, Received, new_message_id, read_body, receive_many
 from tests.flows.desk import Desk, order, place, product
 
 
@@ -134,3 +137,51 @@ def test_erasing_a_person_leaves_the_message_and_nothing_readable_in_it(desk: De
         uow.commit()
     assert desk.apply(received) == []
     assert desk.one("SELECT count(*) FROM sales_order") == 0
+
+
+def test_of_many_messages_stored_together_each_gets_its_own_answer(desk: Desk) -> None:
+    known = desk.send("locations", place("W1"), idempotency_key="known")
+    letters = [
+        incoming("products", [product("A")], idempotency_key="a"),
+        incoming("nowhere", []),
+        incoming("locations", [place("W2")], idempotency_key="known"),
+        incoming("products", [product("A")], idempotency_key="a"),
+        incoming("products", [product("B")], idempotency_key="a"),
+        incoming("orders", [order("1", "A"), order("2", "A")]),
+        incoming("locations", [place("W1")], idempotency_key="known"),
+    ]
+    with desk.hub.database.unit() as uow:
+        answers = receive_many(uow, letters)
+        uow.commit()
+    first, unknown, reused, twin, other, orders, again = answers
+    assert isinstance(unknown, NotFoundError)
+    assert isinstance(reused, ConflictError)
+    assert isinstance(other, ConflictError)
+    assert isinstance(first, Received)
+    assert isinstance(twin, Received)
+    assert isinstance(orders, Received)
+    assert isinstance(again, Received)
+    assert (first.new, twin.new, orders.new, again.new) == (True, False, True, False)
+    assert (twin.message_id, again.message_id) == (first.message_id, known.message_id)
+    assert orders.answer["records"] == 2
+    assert desk.one("SELECT count(*) FROM message") == 3
+    assert [result["source_id"] for result in desk.apply(orders)] == ["1", "2"]
+
+
+def test_records_of_many_messages_are_sealed_each_with_its_own(desk: Desk) -> None:
+    letters = [incoming("orders", [order(f"{n}-{m}", "A") for m in range(n)]) for n in range(1, 5)]
+    with desk.hub.database.unit() as uow:
+        answers = receive_many(uow, letters)
+        uow.commit()
+    for count, answer in enumerate(answers, 1):
+        assert isinstance(answer, Received)
+        rows = desk.rows("SELECT * FROM message_record WHERE message_id = %s ORDER BY position", (answer.message_id,))
+        with desk.hub.database.unit() as uow:
+            opened = [desk.hub.vault.open_json(uow.connection, row["key_id"], row["sealed"]) for row in rows]
+        assert [record["order_no"] for record in opened] == [f"{count}-{m}" for m in range(count)]
+
+
+def incoming(stream: str, records: list[Any], idempotency_key: str | None = None) -> Incoming:
+    return Incoming(
+        "shop", stream, json.dumps(records).encode(), "application/json", datetime.now(UTC), idempotency_key
+    )
