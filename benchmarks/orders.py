@@ -1,7 +1,7 @@
 """Orders a second over HTTP until each is planned and held, beside pgbench and a bare set-based insert.
 
 Real baskets of 1 to 12 lines (UCI) over 200 real places (Olist), pushed through the real door into `yipan serve
---no-work` and one `yipan worker` on an embedded PostgreSQL. The clock stops when the last order's goods are held, its
+--no-work` and two `yipan worker` on an embedded PostgreSQL. The clock stops when the last order's goods are held, its
 parcels planned and the decision recorded. `pgbench_single`: one order a request, 64 clients, ÷ the TPC-B transactions
 of pgbench with 8 clients on the same server. `set_based_batch`: 500 orders a request, 2 clients, ÷ one writer that
 inserts the same orders, lines and holds and updates the same levels, 500 orders a transaction, with nothing decided.

@@ -26,6 +26,7 @@ from hub_api.auth import create_key
 
 OWNER = "bench"
 PLENTY = 200
+WORKERS = 2
 RECORDS = 5_000
 POLL_S = 0.02
 TIMEOUT_S = 300.0
@@ -66,6 +67,7 @@ class OrdersHub:
             "YIPAN_MASTER_KEY": f"file:{master_key}",
             "YIPAN_LOG_LEVEL": "WARNING",
         }
+        self._postmaster = int((folder / POSTGRES_FOLDER / "postmaster.pid").read_text().split()[0])
         (folder / "estate.toml").write_text(ESTATE)
         if not master_key.exists():
             master_key.write_text("eWlwYW4gYmVuY2htYXJrIG9ubHk6IDMyIGJ5dGVzISE=")
@@ -86,7 +88,8 @@ class OrdersHub:
         self._processes: list[subprocess.Popen[str]] = []
         place = urlsplit(str(self._start("serve", "--port", "0", "--no-work")["url"]))
         self._address = (str(place.hostname), int(place.port or 0))
-        self._start("worker")
+        for _ in range(WORKERS):
+            self._start("worker")
         self._seed(pool, skus)
 
     def _start(self, *arguments: str) -> dict[str, Any]:
@@ -105,13 +108,13 @@ class OrdersHub:
             process.wait()
 
     def cpu_s(self) -> dict[str, float]:
-        """Processor seconds that the door and the worker have used so far."""
-        ticks = os.sysconf("SC_CLK_TCK")
-        used = {}
-        for name, process in zip(("door", "worker"), self._processes, strict=True):
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].split()
-            used[name] = (int(fields[11]) + int(fields[12])) / ticks
-        return used
+        """Processor seconds that the door, the workers and PostgreSQL have used so far."""
+        door, *workers = [process.pid for process in self._processes]
+        return {
+            "door": _cpu_s([door]),
+            "workers": _cpu_s(workers),
+            "postgres": _cpu_s(_children_of(self._postmaster)),
+        }
 
     def push(
         self, orders: Sequence[Mapping[str, Any]], *, size: int, clients: int, per_s: float | None = None
@@ -229,6 +232,27 @@ def sku_code(sku: int) -> str:
 def place_code(node: int) -> str:
     """How the shop calls a place."""
     return f"W{node:04}"
+
+
+def _children_of(parent: int) -> list[int]:
+    return [pid for pid in _processes() if int(_fields(pid)[1]) == parent]
+
+
+def _processes() -> list[int]:
+    return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdecimal()]
+
+
+def _cpu_s(processes: Sequence[int]) -> float:
+    used = [_fields(pid)[11:13] for pid in processes]
+    return sum(int(user) + int(system) for user, system in used) / os.sysconf("SC_CLK_TCK")
+
+
+def _fields(process: int) -> list[str]:
+    """What the kernel says of a process, after its name; zeros if it has just ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
+    except OSError:
+        return ["0"] * 20
 
 
 def _answer_ms(sent: Sequence[Sent]) -> list[float]:
