@@ -197,15 +197,26 @@ def _show_why(world: World, book: Rulebook, order_no: str, *, independent: bool,
     if as_json:
         show(why, as_json=True)
         return
-    lines = why.pop("lines")
-    show({**why, "tiers": list(why["tiers"])}, as_json=False)
+    lines, parcels, tiers = why.pop("lines"), why.pop("parcels"), why["tiers"]
+    show(why, as_json=False)
+    typer.echo()
+    shown = [
+        {
+            "from": parcel["place"],
+            "km": _figure(parcel["km"]),
+            "cost": _figure(parcel["cost"]),
+            "goods": ", ".join(f"{line['sku']} x {line['quantity']}" for line in parcel["lines"]),
+        }
+        for parcel in parcels
+    ]
+    show_rows(shown, as_json=False, columns=("from", "km", "cost", "goods"))
     for line in lines:
         typer.echo(f"\n{line['sku']}: {line['quantity']} wanted, {line['unfilled']} unfilled")
         rows = [
-            {**place, **{tier: _figure(score) for tier, score in place["scores"].items()}} for place in line["places"]
+            {**place, "km": _figure(place["km"]), **{tier: _figure(place["scores"].get(tier)) for tier in tiers}}
+            for place in line["places"]
         ]
-        columns = ("place", "km", "stock", "removed_by", *why["tiers"], "chosen")
-        show_rows([{**row, "km": _figure(row["km"])} for row in rows], as_json=False, columns=columns)
+        show_rows(rows, as_json=False, columns=("place", "km", "stock", "removed_by", *tiers, "chosen"))
 
 
 @contextmanager
