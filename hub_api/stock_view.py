@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from canonical_model.errors import NotFoundError
 from canonical_model.store import atp, availability, velocity
@@ -13,6 +13,7 @@ from flows.one_stock.rulebooks import rulebook_of
 from flows.one_stock.supply import Limits, Shelf, SupplyWarning, velocity_is_stale, warn
 from flows.runtime.bootstrap import Hub
 from flows.runtime.database import Row, UnitOfWork
+from hub_api import supply
 from hub_api.auth import Access
 
 MAX_TEXT: Final = 200
@@ -172,6 +173,13 @@ def read_channels(hub: Hub, access: Access, code: str) -> list[Shown]:
         for channel, found in zip(channels, shown, strict=True)
         for each in found
     ]
+
+
+def read_moves(hub: Hub, access: Access, code: str) -> dict[str, Any]:
+    """Moves between places that would help, as ``supply.list_transfers`` tells them."""
+    access.require("ops", "read")
+    with hub.database.unit() as uow:
+        return supply.list_transfers(uow, access, Limits(), skus=[code])
 
 
 def read_ledger(hub: Hub, access: Access, code: str, *, place: str | None = None, before: int | None = None) -> Ledger:

@@ -36,12 +36,13 @@ async def ask(
     fields: Sequence[Field] = (),
     do: str,
     bad: bool = False,
+    wide: bool = False,
 ) -> dict[str, str] | None:
     """Open a dialog; what was filled in by name, or None if the person changed their mind."""
     with (
         view.client,
         ui.dialog().props("no-backdrop-dismiss") as dialog,
-        ui.card().classes("wide-card" if _wide(fields) else ""),
+        ui.card().classes("wide-card" if wide or _wide(fields) else ""),
     ):
         html(h("div", question, cls="dialog-title", role="heading", aria_level="2"))
         if explain:

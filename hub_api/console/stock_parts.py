@@ -18,6 +18,7 @@ from hub_api.console.words import NOTHING
 from hub_api.stock_view import Ledger, PlaceStock, Pool, Shown
 
 SHOWN_LOTS: Final = 2
+MOST_MOVES: Final = 6
 SOON_DAYS: Final = 30
 STALE_S: Final = 24 * 3600
 SELLABLE: Final = "sellable"
@@ -69,6 +70,29 @@ def draw_channels(view: View, path: str, channels: Sequence[Shown], chosen: str 
     whole = link(words("stock.whole_pool"), view.link(path)) if chosen else None
     shown = table(words, columns, rows, caption="stock.channels") if rows else none
     html(panel(words("stock.channels"), shown, beside=whole))
+
+
+def draw_moves(view: View, moves: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Goods that would lie better elsewhere."""
+    words = view.words
+    if moves["sales_stale"]:
+        html(panel(words("stock.moves"), h("p", words("stock.sales_stale"), cls="muted")))
+        return
+    said = [
+        h(
+            "li",
+            names.get(move["from_location"], move["from_location"]),
+            " → ",
+            names.get(move["to_location"], move["to_location"]),
+            h("b", f" × {words.number(move['units'])}"),
+            h("span", " ", words("rules.km", count=f"{move['km']:,.0f}"), cls="muted")
+            if move["km"] is not None
+            else None,
+        )
+        for move in moves["items"][:MOST_MOVES]
+    ]
+    shown = h("ul", said, cls="bullets") if said else h("p", words("stock.no_moves"), cls="muted")
+    html(panel(words("stock.moves"), shown))
 
 
 def seen_by(places: Sequence[PlaceStock], units: Mapping[str, int] | None) -> list[PlaceStock]:

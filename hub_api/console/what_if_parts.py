@@ -60,7 +60,7 @@ def load_options(words: Words, load: list[dict[str, Any]], names: Mapping[str, s
     """Parcels of each place, before above after, as ECharts draws it."""
     rows = load[::-1]
     text = {"color": "var(--ink-2)", "fontSize": 12}
-    sides = (("before", "var(--line-strong)"), ("after", "var(--accent)"))
+    sides = (("after", "var(--accent)"), ("before", "var(--line-strong)"))
     return {
         "animation": False,
         "grid": {"left": 8, "right": 40, "top": 8, "bottom": 8, "containLabel": True},
@@ -74,7 +74,7 @@ def load_options(words: Words, load: list[dict[str, Any]], names: Mapping[str, s
              "itemStyle": {"color": colour, "borderRadius": 2}, "emphasis": {"itemStyle": {"color": colour}},
              "label": {"show": True, "position": "right", "color": "var(--ink-3)", "fontSize": 11},
              "data": [row[side]["parcels"] for row in rows]}
-            for side, colour in reversed(sides)
+            for side, colour in sides
         ],
     }  # fmt: skip
 

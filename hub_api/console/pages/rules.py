@@ -127,6 +127,7 @@ async def _publish(view: View, text: str, checked: Checked, tried: Any) -> None:
         explain=h("div", told, cls="part told"),
         fields=[Field("reason", "rules.reason", kind="text", least=MIN_REASON)],
         do=words("rules.publish"),
+        wide=True,
     )
     if given is None:
         return

@@ -1,5 +1,6 @@
 """*Stock*: what the pool has of each SKU; one SKU over all places, with its holds and ledger."""
 
+from typing import Any
 from urllib.parse import quote
 
 from nicegui import ui
@@ -14,6 +15,7 @@ from hub_api.console.stock_parts import (
     draw_figures,
     draw_holds,
     draw_ledger,
+    draw_moves,
     draw_places,
     draw_places_map,
     seen_by,
@@ -21,6 +23,8 @@ from hub_api.console.stock_parts import (
 from hub_api.console.view import View, html
 from hub_api.console.widgets import Column, code, empty, entry, filters, link, pager, state, table
 from hub_api.stock_view import Goods, Ledger, Pool, Shown
+
+Found = tuple[Pool, list[Shown], dict[str, Any]]
 
 
 @page("/stock", title="stock.title", menu=15, icon="stock")
@@ -40,8 +44,9 @@ async def show_pool(view: View) -> None:
     """One SKU everywhere."""
     asked, place, before = view.arg("code") or "", view.arg("place"), view.id_arg("before")
 
-    async def load() -> tuple[Pool, list[Shown]]:
-        return await view.read(stock_view.read_pool, asked), await view.read(stock_view.read_channels, asked)
+    async def load() -> Found:
+        pool = await view.read(stock_view.read_pool, asked)
+        return pool, await view.read(stock_view.read_channels, asked), await view.read(stock_view.read_moves, asked)
 
     async def load_ledger() -> Ledger:
         return await view.read(stock_view.read_ledger, asked, place=place, before=before)
@@ -88,8 +93,8 @@ def _draw_goods(view: View, found: Goods) -> None:
     html(join(pager(view, "/stock", found.next, "after", q=view.arg("q"))))
 
 
-def _draw_pool(view: View, found: tuple[Pool, list[Shown]]) -> None:
-    pool, channels = found
+def _draw_pool(view: View, found: Found) -> None:
+    pool, channels, moves = found
     words, path, channel = view.words, _address(pool.code), view.arg("channel")
     story = link(words("stock.story"), view.link(f"/story/sku/{quote(pool.code, safe='/')}"))
     title(view, f"{pool.code} · {pool.name}", state(words, "word", pool.status), story)
@@ -99,6 +104,8 @@ def _draw_pool(view: View, found: tuple[Pool, list[Shown]]) -> None:
         html(h("div", words("stock.as_channel", channel=channel), cls="note"))
     with ui.element("div").classes("map-and"):
         draw_places_map(view, places)
-        draw_channels(view, path, channels, channel)
+        with ui.element("div").classes("part"):
+            draw_channels(view, path, channels, channel)
+            draw_moves(view, moves, {place.location: place.name for place in pool.places})
     draw_places(view, places)
     draw_holds(view, pool.holds)

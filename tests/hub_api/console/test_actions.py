@@ -67,7 +67,7 @@ READING: Final = {
     "decisions": {"order_decisions", "try_version"},
     "routing_rules": {"rules_state"},
     "stories": {"search", "story"},
-    "stock_view": {"read_channels", "read_ledger", "read_pool", "search_goods"},
+    "stock_view": {"read_channels", "read_ledger", "read_moves", "read_pool", "search_goods"},
 }
 
 
