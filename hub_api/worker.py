@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from canonical_model.errors import HubError
 from flows.ingest.pull import pull_due, scheduled_systems
+from flows.one_stock.chores import Chores
 from flows.runtime import telemetry
 from flows.runtime.bootstrap import Hub, build
 from flows.runtime.settings import Settings
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Work:
-    """Everything that goes on in the background of a process: the engine, and the pulls that are due.
+    """Everything that goes on in the background of a process: the engine, the pulls that are due, and the chores.
 
     As a context manager it works while inside; leaving it finishes the steps in hand.
     """
@@ -34,6 +35,7 @@ class Work:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._engine = hub.engine()
+        self._chores = Chores(hub)
         self._stopping = Event()
         self._pullers = [
             Thread(target=self._pull, args=(system,), name=f"yipan-pull-{system}", daemon=True)
@@ -45,10 +47,12 @@ class Work:
         self._engine.start()
         for puller in self._pullers:
             puller.start()
+        self._chores.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
+        self._chores.stop()
         self._engine.stop()
         for puller in self._pullers:
             puller.join(STOP_S)

@@ -52,6 +52,9 @@ class Shop:
             deed(uow)
             uow.commit()
 
+    def release(self, uow: UnitOfWork, order_no: str) -> None:
+        checkouts.release(uow, self.key(order_no))
+
     def sweep(self, seconds: float) -> None:
         self.do(lambda uow: store.expire_due(uow.connection, NOW + timedelta(seconds=seconds)))
 
@@ -135,7 +138,7 @@ def test_a_checkout_is_kept_no_longer_than_the_rules_allow(desk: Desk) -> None:
 def test_a_release_gives_back_once(shop: Shop) -> None:
     shop.open("A", ("S0", 2))
     for _ in range(2):
-        shop.do(lambda uow: checkouts.release(uow, shop.key("A")))
+        shop.do(lambda uow: shop.release(uow, "A"))
     assert (shop.state("A"), shop.held()) == ("released", [0, 0, 0])
     with pytest.raises(ConflictError) as refused:
         shop.open("A", ("S0", 2))
@@ -147,7 +150,7 @@ def test_what_is_due_expires_at_the_sweep_and_what_is_not_stays(shop: Shop) -> N
     shop.open("B", ("S0", 1))
     shop.sweep(60)
     assert (shop.state("A"), shop.state("B"), sum(shop.held())) == ("expired", "active", 1)
-    shop.do(lambda uow: checkouts.release(uow, shop.key("A")))
+    shop.do(lambda uow: shop.release(uow, "A"))
     assert shop.state("A") == "expired"
     with pytest.raises(ConflictError):
         shop.do(lambda uow: checkouts.extend(uow, shop.key("A"), None))
@@ -170,7 +173,7 @@ def test_an_order_finds_its_checkout_even_when_it_is_due(shop: Shop) -> None:
     assert sum(shop.held()) == 2
     shop.do(lambda uow: store.find_for_orders(uow.connection, keys) == {} or pytest.fail("it was found twice"))
     with pytest.raises(ConflictError) as refused:
-        shop.do(lambda uow: checkouts.release(uow, shop.key("A")))
+        shop.do(lambda uow: shop.release(uow, "A"))
     assert refused.value.code == "checkout.confirmed"
 
 
