@@ -108,6 +108,8 @@ def list_changes(
     assert settled is not None
     if after is None or after < settled["trimmed"] or after > settled["newest"]:
         return Changes([], _head(connection, settled), reset=True)
+    if after == settled["newest"]:
+        return Changes([], after)
     asked = {"owner": owner, "brand": brand, "limit": limit, "before": settled["before"]}
     rows = _page(connection, asked, after)
     if rows[0]["read_to"] is None and settled["newest"] > after + WINDOW:
@@ -127,8 +129,10 @@ def list_changes(
 def trim_changes(connection: Connection[DictRow], before: datetime) -> int:
     """Forget changes recorded before that moment, at most TRIM_BATCH; how many. Movements are the ledger and stay.
 
-    The newest one forgotten stays as a mark, so that a reader who is further behind is told to start anew.
+    The newest one forgotten stays as a mark, so that a reader who is further behind is told to start anew. Also
+    brings the movements' index up to date, so that readers at the end of the feed need not look at what came long ago.
     """
+    connection.execute("SELECT brin_summarize_new_values('ix_stock_movement_id')")
     row = connection.execute(
         """
         WITH oldest AS MATERIALIZED (SELECT id, recorded_at FROM stock_change ORDER BY id LIMIT %(most)s), cut AS (
