@@ -3,6 +3,7 @@
 A snapshot promises nothing. Its plans are held by ``hold_many``, which looks again under the levels' locks.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -19,6 +20,7 @@ from canonical_model.store.checkouts import Kept
 from canonical_model.store.holds import HoldLine
 from flows.one_stock.geography import EARTH_RADIUS_KM
 from flows.one_stock.routing.problem import Item, Place, PlannedParcel, Problem
+from flows.one_stock.routing.record import Listed, packed_facts
 from flows.one_stock.routing.rulebook import Rules, TierName
 
 PLACES_ZONE: Final = ZoneInfo("Asia/Shanghai")
@@ -30,7 +32,12 @@ Shelf = tuple[str, date | None]
 Own = Kept
 """Units that an order holds already, with their parcel's slot: they are its to use."""
 
-_distances: dict[tuple[tuple[float, float] | None, ...], dict[tuple[float, float], list[float | None]]] = {}
+Turned = tuple[float, float, float]
+"""A point: latitude and longitude in radians, and the cosine of the former."""
+
+_TURN_M: Final = 2_000 * EARTH_RADIUS_KM
+
+_distances: dict[tuple[Turned | None, ...], dict[tuple[float, float], list[float | None]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +66,24 @@ class _Fact:
     """What is the same of a place for every order of a batch."""
 
     row: Mapping[str, Any]
+    id: int
+    code: str
+    kind: str
     brand: str
+    rating: float | None
     acceptance: float | None
     open: bool
     capacity_left: int | None
+    days: float | None = None
 
 
 @dataclass(slots=True)
 class _Goods:
-    """The goods of one shelf: levels by SKU, and what is left by place and SKU."""
+    """The goods of one shelf: levels by SKU; what is left by place and SKU, and the same by SKU, place by place."""
 
     pools: dict[int, PoolOf]
     left: dict[int, dict[int, int]]
+    columns: dict[int, list[int]]
     levels: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
@@ -93,14 +106,16 @@ class Snapshot:
         rows = availability.list_places(connection, owner, brand, self.day)
         self._facts = [_fact(row, brand, local) for row in rows]
         self._ids = [row["id"] for row in rows]
-        self._points = tuple(None if row["lat"] is None else (row["lat"], row["lon"]) for row in rows)
+        self._points = tuple(turn(row["lat"], row["lon"]) for row in rows)
         self._limited = [n for n, fact in enumerate(self._facts) if fact.capacity_left is not None]
         self._position = {place_id: n for n, place_id in enumerate(self._ids)}
         self._goods = self._read_goods(connection, owner, brand, wishes)
         self._weekly = self._read_weekly(connection, owner, brand, wishes)
         codes = sorted({wish.member_code for wish in wishes if wish.member_code})
         self._stores = availability.home_stores(connection, owner, brand, member_schemes, codes)
-        self._near: dict[tuple[Any, ...], list[Place]] = {}
+        self._packed: Final = packed_facts(self._facts)
+        self._again = Counter(_where(wish) for wish in wishes)
+        self._near: dict[tuple[Any, ...], Listed] = {}
 
     def shelf(self, rules: Rules) -> Shelf:
         """The goods that the rules allow today."""
@@ -111,11 +126,11 @@ class Snapshot:
         """What there is to decide about the order. Its places' stock is live: decide before the next order takes."""
         shelf = self.shelf(wish.rules)
         self._lend(wish, shelf, 1)
-        where = (shelf, wish.lat, wish.lon, wish.region_code)
-        near = self._near.get(where)
-        if near is None:
-            near = self._near[where] = self._places(wish, shelf)
-        return Problem(wish.items, tuple(self._own_view(near, wish)), wish.channel, self._brand)
+        where = _where(wish)
+        near = self._near.get((shelf, where)) or self._places(wish, shelf)
+        if self._again[where] > 1:
+            self._near[shelf, where] = near
+        return Problem(wish.items, self._own_view(near, wish), wish.channel, self._brand)
 
     def take(self, wish: Wish, parcels: Sequence[PlannedParcel]) -> None:
         """Lower what is left by the order's plan; call it after each ``problem``, with no parcels if none are sent."""
@@ -148,15 +163,18 @@ class Snapshot:
         wanted: dict[Shelf, set[int]] = {}
         for wish in wishes:
             wanted.setdefault(self.shelf(wish.rules), set()).update(wish.sku_ids)
-        goods = {}
+        goods, position = {}, self._position
         for (quality, min_expiry), sku_ids in wanted.items():
             pools = availability.pool(connection, owner, brand, sorted(sku_ids), quality, min_expiry)
-            left: dict[int, dict[int, int]] = {place_id: {} for place_id in self._ids}
-            for sku_id, pool in pools.items():
-                for place_id, units in zip(pool.location_ids, pool.atp, strict=True):
-                    if place_id in left:
-                        left[place_id][sku_id] = units
-            goods[quality, min_expiry] = _Goods(pools, left)
+            read = _Goods(pools, {place_id: {} for place_id in self._ids}, {})
+            for sku_id in sku_ids:
+                column = read.columns[sku_id] = [0] * len(self._ids)
+                pool = pools.get(sku_id)
+                for place_id, units in zip(pool.location_ids, pool.atp, strict=True) if pool else ():
+                    n = position.get(place_id, -1)
+                    if n >= 0:
+                        column[n] = read.left[place_id][sku_id] = units
+            goods[quality, min_expiry] = read
         return goods
 
     def _read_weekly(
@@ -166,48 +184,48 @@ class Snapshot:
         sku_ids = set().union(*(wish.sku_ids for wish in asking))
         return availability.weekly_sales(connection, owner, brand, sorted(sku_ids)) if sku_ids else {}
 
-    def _places(self, wish: Wish, shelf: Shelf) -> list[Place]:
-        left = self._goods[shelf].left
-        nothing: dict[int, float] = {}
-        places = []
-        for fact, km in zip(self._facts, self._km(wish), strict=True):
-            row = fact.row
-            place_id = row["id"]
-            places.append(
-                Place(
-                    place_id,
-                    left[place_id],
-                    row["code"],
-                    km,
-                    row["kind"],
-                    fact.brand,
-                    row["rating"],
-                    fact.acceptance,
-                    fact.capacity_left,
-                    self._weekly.get(place_id, nothing),
-                    None,
-                    False,
-                    _serves(row, wish.region_code, km),
-                    fact.open,
-                    None,
-                )
+    def _places(self, wish: Wish, shelf: Shelf) -> Listed:
+        goods = self._goods[shelf]
+        left, weekly, nothing = goods.left, self._weekly, dict[int, float]()
+        km = self._km(wish)
+        serves = [_serves(fact.row, wish.region_code, far) for fact, far in zip(self._facts, km, strict=True)]
+        places = [
+            Place(
+                fact.id,
+                left[fact.id],
+                fact.code,
+                far,
+                fact.kind,
+                fact.brand,
+                fact.rating,
+                fact.acceptance,
+                None,
+                weekly.get(fact.id, nothing) if weekly else nothing,
+                None,
+                False,
+                served,
+                fact.open,
             )
-        return places
+            for fact, far, served in zip(self._facts, km, serves, strict=True)
+        ]
+        return Listed(places, self._packed, {"km": km, "serves": serves}, goods.columns)
 
-    def _own_view(self, near: list[Place], wish: Wish) -> list[Place]:
+    def _own_view(self, near: Listed, wish: Wish) -> Listed:
         """The places with what is different for this order, or at this moment."""
-        home = self._stores.get(wish.member_code or "")
-        if not (self._limited or wish.refused or home is not None):
+        home = self._position.get(self._stores.get(wish.member_code or "", -1), -1) if wish.member_code else -1
+        if not (self._limited or wish.refused or home >= 0):
             return near
-        view = list(near)
+        view, own = list(near), dict(near.own)
         for n in self._limited:
             view[n] = replace(view[n], capacity_left=self._facts[n].capacity_left)
         for place_id, reason in wish.refused.items():
             if (n := self._position.get(place_id, -1)) >= 0:
                 view[n] = replace(view[n], refused=reason)
-        if home is not None and (n := self._position.get(home, -1)) >= 0:
-            view[n] = replace(view[n], is_members=True)
-        return view
+        if home >= 0:
+            view[home] = replace(view[home], is_members=True)
+        for name in ("capacity_left", "refused", "is_members"):
+            own[name] = [getattr(place, name) for place in view]
+        return Listed(view, near.packed, own, near.stock)
 
     def _km(self, wish: Wish) -> list[float | None]:
         if wish.lat is None or wish.lon is None:
@@ -221,15 +239,14 @@ class Snapshot:
         if found is None:
             if len(known) >= MAX_DESTINATIONS:
                 known.clear()
-            found = known[buyer] = distances_km(*buyer, self._points)
+            found = known[buyer] = _far(*buyer, self._points)
         return found
 
     def _lend(self, wish: Wish, shelf: Shelf, sign: int) -> None:
         goods = self._goods[shelf]
         for own in wish.own:
-            if own.location_id in goods.left:
-                left = goods.left[own.location_id]
-                left[own.sku_id] = left.get(own.sku_id, 0) + sign * own.units
+            if own.location_id in goods.left and own.sku_id in goods.columns:
+                self._move(goods, own.location_id, own.sku_id, sign * own.units)
                 goods.levels[own.location_id, own.sku_id] = own.level_id
         for place_id in {(own.reference, own.location_id): own.location_id for own in wish.own}.values():
             fact = self._facts[self._position[place_id]] if place_id in self._position else None
@@ -239,9 +256,12 @@ class Snapshot:
     def _lower(self, quality: str, place_id: int, sku_id: int, units: int) -> None:
         """Goods that one shelf gives are gone from every shelf of that quality."""
         for (other, _), goods in self._goods.items():
-            left = goods.left[place_id]
-            if other == quality and sku_id in left:
-                left[sku_id] = max(0, left[sku_id] - units)
+            if other == quality and sku_id in goods.left[place_id]:
+                self._move(goods, place_id, sku_id, -units)
+
+    def _move(self, goods: _Goods, place_id: int, sku_id: int, units: int) -> None:
+        left = goods.left[place_id]
+        left[sku_id] = goods.columns[sku_id][self._position[place_id]] = max(0, left.get(sku_id, 0) + units)
 
     def _level(self, goods: _Goods, place_id: int, sku_id: int) -> int:
         known = goods.levels.get((place_id, sku_id))
@@ -253,26 +273,38 @@ class Snapshot:
 
 def distances_km(lat: float, lon: float, points: Sequence[tuple[float, float] | None]) -> list[float | None]:
     """``distance_km`` from each of ``points`` to one buyer, to the metre; None where there is no point."""
-    here = cos(radians(lat))
+    return _far(lat, lon, [turn(*point) if point else None for point in points])
+
+
+def _far(lat: float, lon: float, points: Sequence[Turned | None]) -> list[float | None]:
+    north, east, here = radians(lat), radians(lon), cos(radians(lat))
     return [
         None
         if point is None
-        else round(
-            2
-            * EARTH_RADIUS_KM
+        else int(
+            _TURN_M
             * asin(
                 sqrt(
                     min(
                         1.0,
-                        sin(radians(point[0] - lat) / 2) ** 2
-                        + here * cos(radians(point[0])) * sin(radians(point[1] - lon) / 2) ** 2,
+                        sin((point[0] - north) * 0.5) ** 2 + here * point[2] * sin((point[1] - east) * 0.5) ** 2,
                     )
                 )
-            ),
-            3,
+            )
+            + 0.5
         )
+        / 1000
         for point in points
     ]
+
+
+def turn(lat: float | None, lon: float | None) -> Turned | None:
+    """A point in radians, with the cosine of its latitude."""
+    return None if lat is None or lon is None else (radians(lat), radians(lon), cos(radians(lat)))
+
+
+def _where(wish: Wish) -> tuple[float | None, float | None, str | None]:
+    return wish.lat, wish.lon, wish.region_code
 
 
 def _fact(row: Mapping[str, Any], brand: str, now: datetime) -> _Fact:
@@ -280,7 +312,11 @@ def _fact(row: Mapping[str, Any], brand: str, now: datetime) -> _Fact:
     left = None if row["capacity"] is None else max(0, row["capacity"] - row["parcels"])
     return _Fact(
         row,
+        row["id"],
+        row["code"],
+        row["kind"],
         brand if not brands or brand in brands else brands[0],
+        row["rating"],
         round(row["accepted"] / row["asked"], 3) if row["asked"] else None,
         is_open(row["hours"] or (), now),
         left,

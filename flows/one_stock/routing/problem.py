@@ -47,9 +47,11 @@ class Item:
     value_minor: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Place:
     """A place and what it can promise, in base units by SKU id. What is not known is None.
+
+    Never changed once built; not frozen only because building hundreds of them for every order takes its time.
 
     ``km``: to the buyer. ``rating``: 0 to 5. ``acceptance``: share of asked parcels it took, 0 to 1.
     ``capacity_left``: parcels it may still take today. ``weekly``: units it sells a week, by SKU id.
@@ -106,9 +108,11 @@ class PlannedParcel:
     km: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Considered:
     """What was thought of a place: the filter that removed it, or its score on each tier, in the tiers' order.
+
+    Never changed once built, as Place.
 
     A score is what one parcel from here adds to that tier; lower is better.
     """

@@ -6,10 +6,10 @@ that it knows. Scores are not kept: they follow from the problem and the rules.
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import accumulate
 from operator import attrgetter, sub
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 
@@ -35,18 +35,36 @@ FORMAT: Final = 1
 LEVEL: Final = 1
 MAX_REMEMBERED: Final = 64
 
-_OWN: Final = ("id", "stock", "weekly")
-_COLUMNS: Final = tuple(each.name for each in fields(Place) if each.name not in _OWN)
-_DEFAULTS: Final = {
-    each.name: each.default for each in fields(Place) if each.name in _COLUMNS and each.default is not MISSING
-}
-_row: Final = attrgetter("id", *_COLUMNS)
+_SHARED: Final = ("code", "kind", "brand", "rating", "acceptance", "open", "days")
+_OWN: Final = ("km", "capacity_left", "is_members", "serves", "refused")
+_DEFAULTS: Final = {each.name: each.default for each in fields(Place) if each.name in (*_SHARED, *_OWN)}
 _id: Final = attrgetter("id")
 
 _LETTERS: Final = bytes(each for each in range(32, 127) if each not in b'"\\')
 _TO_LETTERS: Final = _LETTERS.ljust(256, b" ")
 
 _rules_texts: dict[int, tuple[Rules, orjson.Fragment]] = {}
+
+
+class Listed(tuple[Place, ...]):
+    """Places by id with what ``pack`` would have to gather from them: the facts that are the same for every order of a
+    batch, packed once; their ``own`` columns for this order; and their stock, SKU by SKU, place by place."""
+
+    packed: orjson.Fragment
+    own: Mapping[str, Sequence[Any]]
+    stock: Mapping[int, list[int]]
+
+    def __new__(
+        cls,
+        places: Iterable[Place],
+        packed: orjson.Fragment,
+        own: Mapping[str, Sequence[Any]],
+        stock: Mapping[int, list[int]],
+    ) -> Self:
+        """Places that know their columns."""
+        self = super().__new__(cls, places)
+        self.packed, self.own, self.stock = packed, own, stock
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +88,7 @@ class Names:
 
 def pack(problem: Problem, rules: Rules, rules_version: int, channel: str, decision: Decision) -> bytes:
     """The decision with all that led to it, to be kept; ``unpack`` reads it."""
-    places = sorted(problem.places, key=_id)
-    ids, *columns = zip(*map(_row, places), strict=True) if places else ((), *(() for _ in _COLUMNS))
+    places = problem.places if isinstance(problem.places, Listed) else _listed(problem)
     skus = sorted(_wanted(problem))
     document = {
         "format": FORMAT,
@@ -83,14 +100,10 @@ def pack(problem: Problem, rules: Rules, rules_version: int, channel: str, decis
             [item.quantity, item.value_minor, [[part.line_no, part.sku_id, part.per_set] for part in item.parts]]
             for item in problem.items
         ],
-        "ids": [*ids[:1], *map(sub, ids[1:], ids)],
-        "places": {
-            name: column[0] if column.count(column[0]) == len(column) else column
-            for name, column in zip(_COLUMNS, columns, strict=True)
-            if column and column.count(_DEFAULTS[name]) != len(column)
-        },
+        "facts": places.packed,
+        "own": _sparse(places.own),
         "skus": skus,
-        "stock": _stock(places, skus),
+        "stock": [_few(places.stock[sku_id]) for sku_id in skus],
         "weekly": _weekly(places, skus),
         "removed": _removed(decision.considered),
         "action": decision.action,
@@ -98,6 +111,13 @@ def pack(problem: Problem, rules: Rules, rules_version: int, channel: str, decis
         "partial": _plan(decision.best_partial) if decision.best_partial else None,
     }
     return zlib.compress(orjson.dumps(document), LEVEL)
+
+
+def packed_facts(places: Sequence[Any]) -> orjson.Fragment:
+    """The columns that are the same for every order, of anything that has a Place's id, code, kind and so on."""
+    ids = [place.id for place in places]
+    columns = {name: [getattr(place, name) for place in places] for name in _SHARED}
+    return orjson.Fragment(orjson.dumps({"id": [*ids[:1], *map(sub, ids[1:], ids)], **_sparse(columns)}))
 
 
 def unpack(packed: bytes) -> Record:
@@ -212,15 +232,27 @@ def _rules_text(rules: Rules) -> orjson.Fragment:
     return text
 
 
-def _stock(places: Sequence[Place], skus: Sequence[int]) -> list[str | list[int]]:
-    """Units of each SKU, place by place; as one letter a place where all are few, which is smaller and faster."""
-    stocks = [place.stock for place in places]
-    columns = [[stock.get(sku_id, 0) for stock in stocks] for sku_id in skus]
-    few = len(_LETTERS)
-    return [
-        bytes(column).translate(_TO_LETTERS).decode() if column and min(column) >= 0 and max(column) < few else column
-        for column in columns
-    ]
+def _listed(problem: Problem) -> Listed:
+    places = sorted(problem.places, key=_id)
+    own = {name: [getattr(place, name) for place in places] for name in _OWN}
+    stock = {sku_id: [place.stock.get(sku_id, 0) for place in places] for sku_id in _wanted(problem)}
+    return Listed(places, packed_facts(places), own, stock)
+
+
+def _sparse(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """The columns that say more than the default; one value where it is the same for all places."""
+    return {
+        name: column[0] if column.count(column[0]) == len(column) else column
+        for name, column in columns.items()
+        if column and column.count(_DEFAULTS[name]) != len(column)
+    }
+
+
+def _few(column: list[int]) -> str | list[int]:
+    """Units, place by place; as one letter a place where all are few, which is smaller and faster."""
+    if not column or min(column) < 0 or max(column) >= len(_LETTERS):
+        return column
+    return bytes(column).translate(_TO_LETTERS).decode()
 
 
 def _weekly(places: Sequence[Place], skus: Sequence[int]) -> list[list[float]] | None:
@@ -283,8 +315,8 @@ def _read_places(document: Mapping[str, Any]) -> Iterable[Place]:
         [_LETTERS.index(letter) for letter in column.encode()] if isinstance(column, str) else column
         for column in document["stock"]
     ]
-    columns = document["places"]
-    for n, place_id in enumerate(accumulate(document["ids"])):
+    columns = {**document["facts"], **document["own"]}
+    for n, place_id in enumerate(accumulate(columns.pop("id"))):
         own = {name: value[n] if isinstance(value, list) else value for name, value in columns.items()}
         yield Place(
             place_id,
