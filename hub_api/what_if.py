@@ -18,9 +18,9 @@ from flows.one_stock.routing.rulebook import Rulebook, Rules
 from flows.one_stock.what_if import WhatIf
 from flows.runtime.bootstrap import Hub
 from hub_api.auth import Access
+from hub_api.decisions import bounded
 
 CHUNK: Final = 200
-MAX_DECISION_MS: Final = 2_000
 
 _running: Final = threading.Lock()
 
@@ -45,7 +45,7 @@ def what_if(
     at_most_s: float | None = None,
     told: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> WhatIf:
-    """How those orders would ship under the rulebook ``text``, beside how they were first routed.
+    """How those orders would ship under the rulebook ``text``, beside how they were first routed; priced as then.
 
     After ``at_most_s`` the rest is left out, and counted. ``told`` hears how many are done, of how many. Needs
     ``ops:read`` and ``orders:read``; whoever speaks for a channel sees only its orders. Raises RecordError (what is
@@ -72,7 +72,7 @@ def _compared(
 ) -> WhatIf:
     rows = _placed(hub, access, asked)
     skus: dict[int, str] = {}
-    replays = replay(_unpacked(hub, access, rows, skus), _fused(book), independent=asked.independent)
+    replays = replay(_unpacked(hub, access, rows, skus), _rules_for(access, book), independent=asked.independent)
     found = WhatIf()
     for done, (row, replayed) in enumerate(zip(rows, replays, strict=True), 1):
         found.add(*_both(row.order_no, replayed, skus))
@@ -113,14 +113,13 @@ def _unpacked(
         yield from ((record, row.decided_at) for record, row in zip(records, chunk, strict=True))
 
 
-def _fused(book: Rulebook) -> Callable[[str], Rules]:
-    """The rules of a channel, whose clock ends any one decision soon: nobody's text may keep a process busy."""
+def _rules_for(access: Access, book: Rulebook) -> Callable[[str], Rules]:
+    """The rules by channel; who does not sit at the machine may not keep it busy with rules of their own."""
 
     @cache
     def rules_of(channel: str) -> Rules:
         rules = book.rules(channel)
-        fuse = min(rules.budget.emergency_ms, MAX_DECISION_MS)
-        return rules.model_copy(update={"budget": rules.budget.model_copy(update={"emergency_ms": fuse})})
+        return rules if access.kind == "cli" else bounded(rules)
 
     return rules_of
 
@@ -129,5 +128,5 @@ def _both(order_no: str, replayed: Replayed, skus: dict[int, str]) -> tuple[Rout
     places = {place.id: place.code or str(place.id) for place in replayed.problem.places}
     return (
         routed(order_no, replayed.record.decision, places, skus),
-        routed(order_no, replayed.decision, places, skus, replayed.ms),
+        routed(order_no, replayed.decision, places, skus, replayed.ms).priced_by(replayed.record.rules),
     )

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, quantiles
 from typing import Any
 
 from flows.one_stock.routing.problem import Action, Decision, PlannedLine
+from flows.one_stock.routing.rulebook import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,12 @@ class Routed:
     def unfilled_units(self) -> int:
         """Units that no parcel carries."""
         return sum(units for _, units in self.unfilled)
+
+    def priced_by(self, rules: Rules) -> "Routed":
+        """The same parcels at the prices of ``rules``."""
+        unknown = rules.unknown_km
+        kms = (unknown if parcel.distance_km is None else parcel.distance_km for parcel in self.parcels)
+        return replace(self, cost=sum(rules.parcel_cost + rules.per_km * km for km in kms))
 
     def document(self) -> dict[str, Any]:
         """As ``yipan simulate routing --json`` prints it."""

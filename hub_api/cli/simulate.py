@@ -79,9 +79,12 @@ def routing(
     if explained:
         _show_why(world, book, explained, independent=independent, as_json=as_json)
     elif against is not None:
-        before = _route(world, read_rules(against), "before", independent=independent, as_json=as_json)
+        old = read_rules(against)
+        before = _route(world, old, "before", independent=independent, as_json=as_json)
         after = _route(world, book, "after", independent=independent, as_json=as_json)
-        _show_comparison(compare(before, after), picture, as_json=as_json)
+        prices = (old.rules(order.channel) for order in world.orders)
+        priced = (order.priced_by(rules) for order, rules in zip(after, prices, strict=True))
+        _show_comparison(compare(before, priced), picture, as_json=as_json)
     else:
         _show_routed(list(_route(world, book, "routing", independent=independent, as_json=as_json)), as_json=as_json)
 
