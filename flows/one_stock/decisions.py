@@ -16,7 +16,7 @@ from canonical_model.store.holds import Held, HoldAsked, hold_many
 from canonical_model.store.orders import NewParcel
 from flows.one_stock.bundles import OpenLine, items_of
 from flows.one_stock.routing.decide import decide
-from flows.one_stock.routing.problem import Action, Decision, Problem
+from flows.one_stock.routing.problem import Action, Decision, PlannedParcel, Problem
 from flows.one_stock.routing.record import Names, explain, pack, unpack
 from flows.one_stock.routing.rulebook import Rulebook, Rules
 from flows.one_stock.rulebooks import rulebook_of
@@ -183,12 +183,17 @@ def _asked(
 ) -> HoldAsked | None:
     parcels = {
         f"P{wish.order_id:08d}-{number}": snapshot.hold_lines(wish, parcel)
-        for number, parcel in enumerate(decision.plan.parcels, first)
+        for number, parcel in enumerate(_nearest_first(decision), first)
     }
     if not parcels:
         return None
     replaces = checkout.references if checkout else ()
     return HoldAsked(row["owner"], row["brand"], wish.order_id, parcels, replaces=replaces, day=snapshot.day)
+
+
+def _nearest_first(decision: Decision) -> list[PlannedParcel]:
+    """The parcels in the order in which they are numbered."""
+    return sorted(decision.plan.parcels, key=lambda parcel: (parcel.km is None, parcel.km or 0.0, parcel.place_id))
 
 
 def _kept(row: DictRow, ask: Ask, book: Rulebook, wish: Wish, problem: Problem, decision: Decision) -> NewDecision:
@@ -232,7 +237,7 @@ def _write(connection: Connection[DictRow], drafts: Sequence[_Draft]) -> None:
                     ],
                 )
                 for draft, asked in sent
-                for parcel_no, parcel in zip(asked.parcels, draft.decision.plan.parcels, strict=True)
+                for parcel_no, parcel in zip(asked.parcels, _nearest_first(draft.decision), strict=True)
             ],
         )
         orders.allocate(connection, {draft.ask.order_id: _event(draft, asked) for draft, asked in sent})
