@@ -166,4 +166,4 @@ def _baskets(
         Basket(number, wanted[number], round(value[number] * 100), placed[number], *rng.choice(places))
         for number in ordered
     ]
-    return baskets, {sku_id: statistics.median(units) for sku_id, units in sorted(asked.items())}
+    return baskets, {sku_id: statistics.mean(units) for sku_id, units in sorted(asked.items())}

@@ -1,73 +1,134 @@
 """The decision about one order: filter the places, score them, choose, say what becomes of the order."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from time import monotonic
 
-from flows.one_stock.routing.allocate import Filled, fill, parcels_of, unfilled_of, units_filled, wanted_units
+from flows.one_stock.routing import cover, strict
+from flows.one_stock.routing.allocate import (
+    Filled,
+    Need,
+    are_apart,
+    items_of,
+    needs_of,
+    parcels_of,
+    spread,
+    unfilled_of,
+    wanted_units,
+)
 from flows.one_stock.routing.filters import removed_by
-from flows.one_stock.routing.problem import Action, Considered, Decision, Item, Part, Place, Plan, Problem, Stopped
-from flows.one_stock.routing.rulebook import Rules
+from flows.one_stock.routing.problem import Action, Considered, Decision, Item, Place, Plan, Problem, Stopped
+from flows.one_stock.routing.rulebook import Rules, TierName
+from flows.one_stock.routing.task import Effort, Pool
 from flows.one_stock.routing.tiers import parcel_cost, scores
 
 
 def decide(problem: Problem, rules: Rules) -> Decision:
-    """Where the order ships from. The same problem and rules give the same decision, however they are listed."""
-    items = _items(problem, rules)
+    """Where the order ships from. The same problem and rules give the same decision, however they are listed.
+
+    Aims, one after another: as many units as possible; the tiers; the cost, where no tier names it; fewer parcels;
+    lower place ids. The fuse of the budget alone can make a difference from run to run, and the plan says so.
+    """
+    until = monotonic() + rules.budget.emergency_ms / 1000
+    items = items_of(problem.items, rules)
     wanted = wanted_units(items)
-    places = sorted(problem.places, key=lambda place: place.id)
     candidates: list[Place] = []
+    points: list[tuple[float, ...]] = []
     considered: list[Considered] = []
-    for place in places:
+    for place in sorted(problem.places, key=lambda place: place.id):
         word = removed_by(place, problem, rules, wanted)
         if word is None:
+            score = scores(place, problem, rules, wanted)
             candidates.append(place)
-        considered.append(Considered(place.id, word, () if word else scores(place, problem, rules, wanted)))
-    weights = {entry.place_id: entry.scores[0] for entry in considered if entry.removed_by is None}
-    filled = _choose(items, candidates, weights, rules)
-    plan = _plan(items, filled, candidates, rules)
+            points.append(score)
+            considered.append(Considered(place.id, None, score))
+        else:
+            considered.append(Considered(place.id, word))
+    plan = _planned(items, candidates, points, rules, until)
     return _decision(plan, items, tuple(considered), rules)
 
 
-def _items(problem: Problem, rules: Rules) -> list[Item]:
-    items = sorted(
-        (item for item in problem.items if item.quantity > 0 and item.parts),
-        key=lambda item: [(part.line_no, part.sku_id, part.per_set) for part in item.parts],
-    )
-    if not rules.keep_order_together or not items:
-        return items
-    parts = tuple(
-        Part(part.line_no, part.sku_id, part.per_set * item.quantity) for item in items for part in item.parts
-    )
-    return [Item(parts, 1, sum(item.value_minor for item in items))]
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Who sends what, and what is known of the least cost."""
+
+    filled: Filled
+    bound: float
 
 
-def _choose(items: Sequence[Item], places: Sequence[Place], weights: dict[int, float], rules: Rules) -> Filled:
-    chosen: list[Place] = []
-    best: Filled = {}
-    while len(chosen) < rules.max_parcels:
-        have = units_filled(items, best)
-        tries = [
-            (units_filled(items, fill(items, [*chosen, place], rules)) - have, place)
-            for place in places
-            if place not in chosen
-        ]
-        gains = [(weights[place.id] / units, -units, place.id, place) for units, place in tries if units > 0]
-        if not gains:
-            break
-        chosen.append(min(gains, key=lambda gain: gain[:3])[3])
-        best = fill(items, chosen, rules)
-    for place in sorted(chosen, key=lambda place: -weights[place.id]):
-        rest = [other for other in chosen if other is not place]
-        without = fill(items, rest, rules)
-        if units_filled(items, without) >= units_filled(items, best):
-            chosen, best = rest, without
-    return best
-
-
-def _plan(items: Sequence[Item], filled: Filled, places: Sequence[Place], rules: Rules) -> Plan:
+def _planned(
+    items: Sequence[Item], places: Sequence[Place], points: Sequence[Sequence[float]], rules: Rules, until: float
+) -> Plan:
+    effort = Effort(rules.budget.nodes, rules.budget.iterations, until)
+    choice = _choice(items, places, points, rules, effort)
     by_id = {place.id: place for place in places}
-    cost = sum(parcel_cost(by_id[place_id], rules) for place_id in sorted(filled))
-    return Plan(parcels_of(items, filled, by_id), unfilled_of(items, filled), cost, 0.0, Stopped.BUDGET)
+    parcels = parcels_of(items, choice.filled, by_id)
+    cost = sum([parcel_cost(by_id[parcel.place_id], rules) for parcel in parcels])
+    bound = cost if effort.stopped is Stopped.PROVED and choice.bound >= cost * (1 - 1e-9) else min(cost, choice.bound)
+    unfilled = unfilled_of(items, choice.filled)
+    return Plan(parcels, unfilled, cost, bound, effort.stopped, effort.nodes, effort.iterations)
+
+
+def _aims(places: Sequence[Place], points: Sequence[Sequence[float]], rules: Rules) -> tuple[list[cover.Aim], int]:
+    """The tiers as aims, the cost after them where none names it, and which of them is the cost."""
+    columns = list(zip(*points, strict=True)) or [()] * len(rules.tiers)
+    aims = [cover.Aim(weights, tier.tolerance, tier.slack) for weights, tier in zip(columns, rules.tiers, strict=True)]
+    names = [tier.by for tier in rules.tiers]
+    if TierName.COST in names:
+        return aims, names.index(TierName.COST)
+    return [*aims, cover.Aim([parcel_cost(place, rules) for place in places])], len(aims)
+
+
+def _choice(
+    items: Sequence[Item], places: Sequence[Place], points: Sequence[Sequence[float]], rules: Rules, effort: Effort
+) -> _Choice:
+    aims, cost_aim = _aims(places, points, rules)
+    needs = needs_of(items, together=rules.split_lines)
+    caps = [[need.sets_in(place.stock) for need in needs] for place in places]
+    pool = _pool(needs, caps, rules)
+    chosen = cover.choose(pool, aims, effort)
+    kept = [places[column] for column in chosen.columns]
+    filled = spread(items, needs, kept, [caps[column] for column in chosen.columns], whole=not rules.split_lines)
+    if are_apart(needs) and not rules.min_parcel_value_minor and (rules.split_lines or not chosen.missing):
+        return _Choice(filled, chosen.proved[cost_aim])
+    return _strict_choice(items, places, aims, cost_aim, chosen, rules, effort)
+
+
+def _strict_choice(
+    items: Sequence[Item],
+    places: Sequence[Place],
+    aims: Sequence[cover.Aim],
+    cost_aim: int,
+    plain: cover.Chosen,
+    rules: Rules,
+    effort: Effort,
+) -> _Choice:
+    """Starts from the plain choice. A search that was cut short proves one parcel and no more."""
+    effort.stopped = Stopped.PROVED
+    found = strict.choose(
+        items,
+        places,
+        [aim.weights for aim in aims],
+        [(aim.tolerance, aim.slack) for aim in aims],
+        rules,
+        effort,
+        plain.columns,
+    )
+    if effort.stopped is Stopped.PROVED:
+        return _Choice(found.best.filled, found.least[cost_aim])
+    return _Choice(found.best.filled, min(aims[cost_aim].weights, default=0.0) if found.best.indexes else 0.0)
+
+
+def _pool(needs: Sequence[Need], caps: Sequence[Sequence[int]], rules: Rules) -> Pool:
+    """What the search sees. A line that must not be split is one set, as large as one place can send."""
+    if rules.split_lines:
+        totals = [sum(held) for held in zip(*caps, strict=True)] if caps else [0] * len(needs)
+        wanted = [min(need.quantity, total) for need, total in zip(needs, totals, strict=True)]
+        return Pool(wanted, [need.units for need in needs], caps, rules.max_parcels)
+    most = [max(held) for held in zip(*caps, strict=True)] if caps else [0] * len(needs)
+    single = [[int(0 < top <= sets) for sets, top in zip(held, most, strict=True)] for held in caps]
+    units = [need.units * top for need, top in zip(needs, most, strict=True)]
+    return Pool([int(top > 0) for top in most], units, single, rules.max_parcels)
 
 
 def _decision(plan: Plan, items: Sequence[Item], considered: tuple[Considered, ...], rules: Rules) -> Decision:

@@ -1,0 +1,233 @@
+"""Lower bounds: what no choice of places can undercut, and the prices of the goods that prove it.
+
+The relaxation lets a share of a place be chosen. Its dual prices every wanted set; whatever the prices are, the
+Lagrangian value of ``price`` is a true bound, so that rounding can make a bound weaker but never wrong.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+EPS: Final = 1e-9
+MAX_CELLS: Final = 8_000
+"""Relaxations with more rows × columns are priced step by step instead of by the simplex method."""
+CORE: Final = 40
+CORE_A_ROW: Final = 3
+CORE_A_ROUND: Final = 10
+CORE_ROUNDS: Final = 6
+STEP_WORK: Final = 400_000
+
+Matrix = Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """A price for one more unit of every row; ``reduced``: what is left of each column's cost after its goods are
+    paid; ``bound``: what those prices prove; ``shares``: of the columns, in the relaxation; ``core``: the columns that
+    it was solved for, none if it was too large for that."""
+
+    rows: list[float]
+    reduced: list[float]
+    bound: float
+    shares: list[float]
+    core: list[int]
+
+
+def price(
+    rows: Sequence[float], wanted: Sequence[float], cost: Sequence[float], caps: Matrix
+) -> tuple[list[float], float]:
+    """Reduced costs and the bound that ``rows`` as prices prove: min cost·x over 0 ≤ x ≤ 1 with caps·x ≥ wanted.
+
+    ``caps``: by column, then row.
+    """
+    priced = [(row, each) for row, each in enumerate(rows) if each]
+    reduced = [own - sum([each * column[row] for row, each in priced]) for own, column in zip(cost, caps, strict=True)]
+    paid = sum([each * wanted[row] for row, each in priced])
+    return reduced, paid + sum([each for each in reduced if each < 0])
+
+
+def solve(
+    wanted: Sequence[float], cost: Sequence[float], caps: Matrix, rounds: int, best: float, core: Sequence[int] = ()
+) -> Prices | None:
+    """The best prices found; None when even shares of all columns cannot reach what is wanted.
+
+    ``best``: the cost of a plan already known, ``rounds``: how many steps a large relaxation may take, ``core``:
+    columns that a relaxation much like this one was solved for.
+    """
+    if len(wanted) * min(len(cost), CORE_A_ROW * len(wanted)) <= MAX_CELLS:
+        return _by_core(wanted, cost, caps, list(core) or _first_core(wanted, cost, caps))
+    nonzero = sum(1 for column in caps for cap in column if cap)
+    rows, shares = _ascend(wanted, cost, caps, min(rounds, 1 + STEP_WORK // max(1, nonzero)), best)
+    reduced, bound = price(rows, wanted, cost, caps)
+    return Prices(rows, reduced, max(0.0, bound), shares, [])
+
+
+def _first_core(wanted: Sequence[float], cost: Sequence[float], caps: Matrix) -> list[int]:
+    """The cheapest columns, and for every row those that fill it at the least cost."""
+    if len(cost) <= CORE:
+        return list(range(len(cost)))
+    core = set(sorted(range(len(cost)), key=cost.__getitem__)[: CORE // 4])
+    for row, units in enumerate(wanted):
+        rates = [(cost[index] / min(column[row], units), index) for index, column in enumerate(caps) if column[row] > 0]
+        rates.sort()
+        core.update([index for _, index in rates[:CORE_A_ROW]])
+    return sorted(core)
+
+
+def _by_core(wanted: Sequence[float], cost: Sequence[float], caps: Matrix, core: list[int]) -> Prices | None:
+    """Solves for the core, then again with the columns that its prices would rather have."""
+    known = set(core)
+    for _ in range(CORE_ROUNDS):
+        solved = simplex(wanted, [cost[index] for index in core], [caps[index] for index in core])
+        if solved is None:
+            if len(core) == len(cost):
+                return None
+            core = list(range(len(cost)))
+            known = set(core)
+            continue
+        rows, part = solved
+        reduced, bound = price(rows, wanted, cost, caps)
+        better = sorted([(each, index) for index, each in enumerate(reduced) if each < -1e-7 and index not in known])
+        if not better:
+            break
+        added = [index for _, index in better[:CORE_A_ROUND]]
+        known.update(added)
+        core = [*core, *added]
+    else:
+        core = core[: len(part)]
+    shares = [0.0] * len(cost)
+    for index, share in zip(core, part, strict=True):
+        shares[index] = share
+    return Prices(rows, reduced, max(0.0, bound), shares, core)
+
+
+def simplex(wanted: Sequence[float], cost: Sequence[float], caps: Matrix) -> tuple[list[float], list[float]] | None:
+    """Row prices and column shares of the relaxation; None when it cannot be filled."""
+    tableau = _Tableau(wanted, cost, caps)
+    for _ in range(50 * (len(wanted) + 2)):
+        row = tableau.worst()
+        if row is None:
+            break
+        column = tableau.entering(row)
+        if column is None:
+            return None
+        tableau.pivot(row, column)
+    return tableau.prices(), tableau.shares()
+
+
+class _Tableau:
+    """The dual simplex method for variables with limits, on a condensed tableau.
+
+    It starts where no column is chosen and every row falls short; costs are not negative, so that start is priced
+    correctly. ``values[i]`` of the basic variable ``basic[i]`` moves by ``cells[i][j]`` with the other variable
+    ``other[j]``. Variables below ``columns`` are shares up to 1; those from there on are what a row has too much.
+    """
+
+    def __init__(self, wanted: Sequence[float], cost: Sequence[float], caps: Matrix) -> None:
+        self.columns = len(cost)
+        self.cells = [list(map(float, row)) for row in zip(*caps, strict=True)] if caps else [[] for _ in wanted]
+        self.values = [-float(each) for each in wanted]
+        self.reduced = list(map(float, cost))
+        self.basic = list(range(self.columns, self.columns + len(wanted)))
+        self.other = list(range(self.columns))
+        self.full = [False] * self.columns
+
+    def worst(self) -> int | None:
+        """The basic variable that is furthest outside its limits."""
+        furthest, found = 1e-7, None
+        for row, value in enumerate(self.values):
+            outside = -value if value < 0 else value - 1.0 if self.basic[row] < self.columns else 0.0
+            if outside > furthest:
+                furthest, found = outside, row
+        return found
+
+    def entering(self, row: int) -> int | None:
+        """The variable that repairs the row at the least price."""
+        sign = 1.0 if self.values[row] < 0 else -1.0
+        least, size, found = float("inf"), 0.0, None
+        for column, cell in enumerate(self.cells[row]):
+            pull = -sign * cell if self.full[column] else sign * cell
+            if pull > EPS:
+                ratio = abs(self.reduced[column]) / pull
+                if ratio < least - EPS or (ratio <= least + EPS and pull > size):
+                    least, size, found = min(ratio, least), pull, column
+        return found
+
+    def pivot(self, row: int, column: int) -> None:
+        """Swaps the two variables; the one that leaves stops at the limit it broke."""
+        cells, values = self.cells, self.values
+        above = values[row] > 0
+        pivot = cells[row][column]
+        moved = ((1.0 if above else 0.0) - values[row]) / pivot
+        fresh = [-cell / pivot for cell in cells[row]]
+        fresh[column] = 1.0 / pivot
+        for index, line in enumerate(cells):
+            factor = line[column]
+            if index != row and factor:
+                values[index] += factor * moved
+                line[column] = 0.0
+                cells[index] = [cell + factor * other for cell, other in zip(line, fresh, strict=True)]
+        factor = self.reduced[column]
+        self.reduced[column] = 0.0
+        self.reduced = [cell + factor * other for cell, other in zip(self.reduced, fresh, strict=True)]
+        cells[row] = fresh
+        values[row] = (1.0 if self.full[column] else 0.0) + moved
+        self.basic[row], self.other[column] = self.other[column], self.basic[row]
+        self.full[column] = above
+
+    def prices(self) -> list[float]:
+        """Of the rows; never negative."""
+        found = [0.0] * len(self.values)
+        for column, variable in enumerate(self.other):
+            if variable >= self.columns:
+                found[variable - self.columns] = max(0.0, self.reduced[column])
+        return found
+
+    def shares(self) -> list[float]:
+        """Of the columns, between 0 and 1."""
+        found = [0.0] * self.columns
+        for column, variable in enumerate(self.other):
+            if variable < self.columns and self.full[column]:
+                found[variable] = 1.0
+        for row, variable in enumerate(self.basic):
+            if variable < self.columns:
+                found[variable] = min(1.0, max(0.0, self.values[row]))
+        return found
+
+
+def _ascend(
+    wanted: Sequence[float], cost: Sequence[float], caps: Matrix, rounds: int, best: float
+) -> tuple[list[float], list[float]]:
+    """Prices by subgradient steps towards the plan known, and how often each column was chosen on the way."""
+    sparse = [[(row, cap) for row, cap in enumerate(column) if cap] for column in caps]
+    rows = [0.0] * len(wanted)
+    for row, units in enumerate(wanted):
+        rates = [own / min(column[row], units) for own, column in zip(cost, caps, strict=True) if column[row] > 0]
+        rows[row] = 0.5 * min(rates, default=0.0)
+    top, kept, stuck, stride = -float("inf"), rows, 0, 1.0
+    shares = [0.0] * len(cost)
+    for _ in range(max(1, rounds)):
+        short = list(map(float, wanted))
+        bound = sum([each * units for each, units in zip(rows, wanted, strict=True)])
+        for column, pairs in enumerate(sparse):
+            reduced = cost[column] - sum([rows[row] * cap for row, cap in pairs])
+            if reduced < 0:
+                bound += reduced
+                shares[column] += 1.0
+                for row, cap in pairs:
+                    short[row] -= cap
+        if bound > top + EPS * abs(top):
+            top, kept, stuck = bound, rows, 0
+        else:
+            stuck += 1
+            if stuck >= 4:
+                stride, stuck = stride / 2, 0
+        weight = [each / max(1.0, units) for each, units in zip(short, wanted, strict=True)]
+        norm = sum([each * each for each in weight])
+        if norm < EPS or best - bound < EPS:
+            break
+        step = stride * (best - bound) / norm
+        rows = [
+            max(0.0, own + step * each / max(1.0, units)) for own, each, units in zip(rows, weight, wanted, strict=True)
+        ]
+    return kept, [share / max(1, rounds) for share in shares]

@@ -1,0 +1,123 @@
+"""What a search works on: needs and columns, one aim at a time, what may be spent, and the best plan so far.
+
+Every need wants so many sets; every column, which is a place, holds so many of each; choosing it adds its weight.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from flows.one_stock.routing.problem import Stopped
+
+NEAR: Final = 1e-9
+CLOCK_EVERY: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """``wanted`` sets of each need, of ``units`` units each; ``caps``: sets held, by column, then need, never more
+    than wanted; ``most``: how many columns may be chosen."""
+
+    wanted: Sequence[int]
+    units: Sequence[int]
+    caps: Sequence[Sequence[int]]
+    most: int
+
+
+@dataclass(slots=True)
+class Effort:
+    """What the search may still use, and what it used. ``until``: when the emergency clock rings (monotonic)."""
+
+    nodes_left: int
+    iterations_left: int
+    until: float
+    nodes: int = 0
+    iterations: int = 0
+    stopped: Stopped = Stopped.PROVED
+
+    def spent(self, nodes: int = 1) -> bool:
+        """Counts ``nodes``; True when the search has to end."""
+        if self.stopped is Stopped.CLOCK:
+            return True
+        if self.nodes_left <= 0:
+            self.stopped = Stopped.BUDGET
+            return True
+        self.nodes_left -= nodes
+        self.nodes += nodes
+        if self.nodes % CLOCK_EVERY < nodes and monotonic() > self.until:
+            self.stopped = Stopped.CLOCK
+            return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One aim over a pool. ``cost``: what each column adds to it; ``sides``: other sums, which may not pass a limit;
+    ``spare``: units that may be missing; ``penalty``: what a missing unit adds."""
+
+    pool: Pool
+    cost: Sequence[float]
+    sides: Sequence[tuple[Sequence[float], float]] = ()
+    spare: int = 0
+    penalty: float = 0.0
+
+    @property
+    def short(self) -> bool:
+        """Whether a plan may leave something unfilled."""
+        return bool(self.spare or self.penalty)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every plan's value is a whole number."""
+        return all(float(each).is_integer() for each in self.cost) and float(self.penalty).is_integer()
+
+    def misses(self, left: Sequence[int]) -> int:
+        """Units in so many sets of each need."""
+        return sum([units * sets for units, sets in zip(self.pool.units, left, strict=True)])
+
+    def allows(self, columns: Sequence[int]) -> bool:
+        """Whether the columns are few enough and within the sides' limits."""
+        return len(columns) <= self.pool.most and all(
+            sum([vector[column] for column in columns]) <= limit for vector, limit in self.sides
+        )
+
+
+@dataclass(slots=True)
+class Best:
+    """The best columns so far, ascending; ``proved``: what none can undercut; ``missing``: units they do not hold."""
+
+    value: float = float("inf")
+    columns: tuple[int, ...] = ()
+    missing: int = 0
+    proved: float = 0.0
+
+    def offer(self, task: Task, columns: Sequence[int]) -> None:
+        """Keeps the columns if they are allowed and better; at a tie the fewer, then the lower."""
+        kept = tuple(sorted(columns))
+        missing = task.misses(left_by(task.pool, kept))
+        if not task.allows(kept) or (missing > task.spare and not task.penalty):
+            return
+        value = sum([task.cost[column] for column in kept]) + task.penalty * missing
+        edge = NEAR * max(1.0, value)
+        if value < self.value - edge or (
+            value <= self.value + edge and (len(kept), kept) < (len(self.columns), self.columns)
+        ):
+            self.value, self.columns, self.missing = value, kept, missing
+
+    def ends(self, bound: float) -> bool:
+        """Whether nothing better can lie where ``bound`` holds."""
+        return bound * (1 + NEAR) + NEAR >= self.value
+
+
+def left_by(pool: Pool, columns: Sequence[int]) -> list[int]:
+    """Sets of each need that the columns do not hold."""
+    left = list(pool.wanted)
+    for column in columns:
+        left = minus(left, pool.caps[column])
+    return left
+
+
+def minus(left: Sequence[int], caps: Sequence[int]) -> list[int]:
+    """What is left of each need when a column's sets are taken off."""
+    return [sets - cap if sets > cap else 0 for sets, cap in zip(left, caps, strict=True)]

@@ -1,0 +1,358 @@
+"""The exact search: depth first, on the need that fewest columns can still fill, bounded by prices.
+
+Its bound is the relaxation's. Where the shares add up to between k and k + 1 columns, a plan has at most k of them or
+at least k + 1; each case is priced for itself, which proves far more. Where a branch grows large, its branches become
+trees of their own, with prices that fit what is left there.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Final
+
+from flows.one_stock.routing import bounds, greedy
+from flows.one_stock.routing.problem import Stopped
+from flows.one_stock.routing.task import NEAR, Best, Effort, Task, left_by, minus
+
+SPLIT_FROM: Final = 0.01
+REPRICE_AFTER: Final = 300
+REPRICE_COLUMNS: Final = 8
+REPRICE_MORE: Final = 4
+INFINITE: Final = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A priced relaxation: its rows' limits and columns, and how many columns it may choose."""
+
+    prices: bounds.Prices
+    limits: Sequence[float]
+    matrix: Sequence[Sequence[float]]
+    cost: Sequence[float]
+    most: int
+
+
+class Tree:
+    """Everything that starts with the columns ``chosen`` and goes on with some of ``columns``."""
+
+    def __init__(
+        self, task: Task, best: Best, effort: Effort, columns: Sequence[int], chosen: tuple[int, ...] = ()
+    ) -> None:
+        self.task, self.best, self.effort, self.chosen, self.columns = task, best, effort, chosen, columns
+        left = left_by(task.pool, chosen)
+        needs = [need for need, sets in enumerate(left) if sets]
+        self.wanted = [left[need] for need in needs]
+        self.units = [task.pool.units[need] for need in needs]
+        self.needs = needs
+        self.most = task.pool.most - len(chosen)
+        self.offset = sum([task.cost[column] for column in chosen])
+        self.whole = task.whole
+        self.caps = [
+            [cap if cap < sets else sets for cap, sets in zip([caps[need] for need in needs], self.wanted, strict=True)]
+            for caps in [task.pool.caps[column] for column in columns]
+        ]
+        self.cost = [task.cost[column] for column in columns]
+
+    def run(self) -> float:
+        """Searches; returns what is proved: no plan of this tree, but for those offered, undercuts it."""
+        first = self._priced()
+        if first is None:
+            return INFINITE
+        bound = self.offset + first.prices.bound
+        if not self.ends(bound):
+            self._dive(first.prices)
+        if self.ends(bound):
+            return bound
+        least = INFINITE
+        for case in self._split(first):
+            own = max(bound, self.offset + case.prices.bound)
+            least = min(least, own if self.ends(own) else max(own, _Walk(self, case).run()))
+        return least
+
+    def ends(self, bound: float) -> bool:
+        """Whether nothing better than the best plan can lie where ``bound`` holds."""
+        return self.best.ends(self.rounded(bound))
+
+    def rounded(self, bound: float) -> float:
+        """The bound, or the next whole number where every plan's value is one."""
+        return float(ceil(bound - 1e-6)) if self.whole and bound < INFINITE else bound
+
+    def _priced(self) -> _Case | None:
+        task = self.task
+        matrix: list[list[float]] = [
+            [*caps, *[-vector[column] for vector, _ in task.sides]]
+            for column, caps in zip(self.columns, self.caps, strict=True)
+        ]
+        limits: list[float] = [*self.wanted]
+        for vector, limit in task.sides:
+            limits.append(sum([vector[column] for column in self.chosen]) - limit)
+        cost = list(self.cost)
+        if task.short:
+            self._may_miss(matrix, limits, cost)
+        if self.most < len(self.columns):
+            matrix, limits = self._counted(matrix, limits, -1.0, self.most)
+        known = self.best.value - self.offset
+        prices = bounds.solve(limits, cost, matrix, self.effort.iterations_left, known)
+        return None if prices is None else _Case(prices, limits, matrix, cost, self.most)
+
+    def _may_miss(self, matrix: list[list[float]], limits: list[float], cost: list[float]) -> None:
+        """One more column for every need: leaving it unfilled; and a row that limits how much may be left."""
+        for column in matrix:
+            column.append(0.0)
+        sides = [0.0] * len(self.task.sides)
+        for need, sets in enumerate(self.wanted):
+            units = float(sets * self.units[need])
+            own = [0.0] * len(self.wanted)
+            own[need] = float(sets)
+            matrix.append([*own, *sides, -units])
+            cost.append(self.task.penalty * units)
+        limits.append(-float(self.task.spare))
+
+    def _counted(
+        self, matrix: Sequence[Sequence[float]], limits: Sequence[float], sign: float, limit: int
+    ) -> tuple[list[list[float]], list[float]]:
+        """With one more row, the number of columns: at most ``limit`` where the sign is -1, at least where it is 1."""
+        real = len(self.columns)
+        return (
+            [[*column, sign if index < real else 0.0] for index, column in enumerate(matrix)],
+            [*limits, sign * limit],
+        )
+
+    def _split(self, case: _Case) -> list[_Case]:
+        prices = case.prices
+        number = sum(prices.shares[: len(self.columns)])
+        under = int(number + SPLIT_FROM)
+        if not prices.core or number - under < SPLIT_FROM:
+            return [case]
+        cases = []
+        known = self.best.value - self.offset
+        for sign, limit, most in ((-1.0, under, min(under, self.most)), (1.0, under + 1, self.most)):
+            matrix, limits = self._counted(case.matrix, case.limits, sign, limit)
+            narrow = bounds.solve(limits, case.cost, matrix, 0, known, prices.core)
+            if narrow is not None:
+                cases.append(_Case(narrow, limits, matrix, case.cost, most))
+        return sorted(cases, key=lambda each: each.prices.bound)
+
+    def _dive(self, prices: bounds.Prices) -> None:
+        """Offers what the relaxation favours, and what its prices make the greedy way take."""
+        task, shares = self.task, prices.shares
+        support = [column for column, share in zip(self.columns, shares, strict=False) if share > NEAR]
+        value = [1e-6 * units for units in task.pool.units]
+        for need, each in zip(self.needs, prices.rows, strict=False):
+            value[need] += each
+        if task.short:
+            value = [float(units) for units in task.pool.units]
+        found = greedy.take(task, value, self.chosen, support)
+        self.best.offer(task, found)
+        if not self.chosen:
+            found = greedy.take(task, value)
+            self.best.offer(task, found)
+        if not self.chosen and not task.short and self.best.columns:
+            self.best.offer(task, greedy.swap(task, self.best.columns, 4))
+
+
+class _Walk:
+    """The branches of one case. A column is a bit, the cheapest the lowest; sets of columns are whole numbers."""
+
+    def __init__(self, tree: Tree, case: _Case) -> None:
+        self.tree, self.task, self.best, self.effort, self.most = tree, tree.task, tree.best, tree.effort, case.most
+        task, matrix, limits = tree.task, case.matrix, case.limits
+        count, real = len(tree.wanted), len(tree.columns)
+        rows = case.prices.rows
+        if task.short:
+            ceiling = task.penalty + rows[count + len(task.sides)]
+            capped = [min(own, ceiling * units) for own, units in zip(rows, tree.units, strict=False)]
+            rows = [*capped, *rows[count:]]
+        reduced, bound = bounds.price(rows, limits, tree.cost, matrix[:real])
+        edge = self.best.value - tree.offset - bound
+        order = sorted(
+            (index for index, each in enumerate(reduced) if each <= edge),
+            key=lambda index: (tree.cost[index], reduced[index], tree.columns[index]),
+        )
+        extra = rows[count:]
+        self.rows = list(rows[:count])
+        self.base = tree.offset + sum([own * limit for own, limit in zip(extra, limits[count:], strict=True)])
+        self.order = [tree.columns[index] for index in order]
+        self.caps = [tree.caps[index] for index in order]
+        self.reduced = [reduced[index] for index in order]
+        self.priced = [
+            tree.cost[index] - sum([own * cap for own, cap in zip(extra, matrix[index][count:], strict=True)])
+            for index in order
+        ]
+        self.sides = [([vector[column] for column in self.order], limit) for vector, limit in task.sides]
+        self.cost = [tree.cost[index] for index in order]
+        self.holders = [_Holders([caps[need] for caps in self.caps]) for need in range(count)]
+        self.nodes = 0
+
+    def run(self) -> float:
+        """Visits every branch that may hold something better; returns what is proved of the others."""
+        free = (1 << len(self.order)) - 1
+        below = sum([each for each in self.reduced if each < 0])
+        used = tuple([sum([vector[column] for column in self.tree.chosen]) for vector, _ in self.task.sides])
+        return self._visit(_Node((), self.tree.wanted, free, self.tree.offset, self.base, below, used))
+
+    def _visit(self, node: "_Node") -> float:
+        """Fills the scarcest need by every column in turn; each later branch is without the columns of the earlier."""
+        here = node.base + node.below + self._paid(node.left)
+        if self.effort.spent():
+            return here
+        self.nodes += 1
+        if self.task.short and self._enough(node):
+            return INFINITE
+        need, options = self._scarcest(node.left, node.free)
+        if need < 0 or len(node.taken) >= self.most:
+            return INFINITE
+        least, free, below, caps = INFINITE, node.free, node.below, self.caps
+        columns = _bits(options)
+        wanted = node.left[need]
+        reach = sum([caps[column][need] for column in columns])
+        for column in self._promising(columns, node.value, here):
+            if not self.task.short and reach < wanted:
+                break
+            reach -= caps[column][need]
+            reduced = self.reduced[column]
+            hopeless = self.tree.ends(here + max(0.0, reduced))
+            free ^= 1 << column
+            below -= min(0.0, reduced)
+            here -= min(0.0, reduced)
+            if hopeless:
+                continue
+            least = min(least, self._branch(node, column, free, below))
+            if self.effort.stopped is not Stopped.PROVED:
+                return min(least, here)
+        if self.task.short:
+            rest = free & options
+            below -= sum([min(0.0, self.reduced[column]) for column in _bits(rest)])
+            least = min(least, self._visit(replace(node, free=free & ~rest, below=below)))
+        return least
+
+    def _promising(self, columns: list[int], value: float, here: float) -> list[int]:
+        """The columns that may still lead to something better, by reduced cost."""
+        best, cost, reduced = self.best.value, self.cost, self.reduced
+        kept = [column for column in columns if value + cost[column] < best and here + reduced[column] < best]
+        kept.sort(key=reduced.__getitem__)
+        return kept
+
+    def _paid(self, left: list[int]) -> float:
+        return sum([own * sets for own, sets in zip(self.rows, left, strict=True)])
+
+    def _branch(self, node: "_Node", column: int, free: int, below: float) -> float:
+        """One more column chosen."""
+        after = minus(node.left, self.caps[column])
+        base, value = node.base + self.priced[column], node.value + self.cost[column]
+        lower = base + below + self._paid(after)
+        if self.tree.ends(lower):
+            return lower
+        used = node.used
+        if self.sides:
+            used = tuple([own + vector[column] for own, (vector, _) in zip(used, self.sides, strict=True)])
+            if any(own > limit for own, (_, limit) in zip(used, self.sides, strict=True)):
+                return INFINITE
+        child = _Node((*node.taken, column), after, free, value, base, below, used)
+        if not self.task.short and self._completed(child):
+            return INFINITE
+        cheapest = self.cost[(free & -free).bit_length() - 1] if free else INFINITE
+        if not self.task.short and self.best.ends(value + 2 * cheapest):
+            return INFINITE
+        if (
+            self.nodes >= REPRICE_AFTER
+            and free.bit_count() >= REPRICE_COLUMNS
+            and not self.best.ends(value + REPRICE_MORE * cheapest)
+        ):
+            chosen = (*self.tree.chosen, *[self.order[index] for index in child.taken])
+            columns = [self.order[index] for index in _bits(free)]
+            return max(lower, Tree(self.task, self.best, self.effort, columns, chosen).run())
+        return max(lower, self._visit(child))
+
+    def _completed(self, node: "_Node") -> bool:
+        """Offers the node with at most one more column, the cheapest that fills all; True if it needs none."""
+        if not any(node.left):
+            self._offer(node.taken)
+            return True
+        fit = node.free
+        for holders, sets in zip(self.holders, node.left, strict=True):
+            if sets:
+                fit &= holders.of(sets)
+                if not fit:
+                    return False
+        for column in _bits(fit):
+            if node.value + self.cost[column] >= self.best.value:
+                break
+            before = self.best.value
+            self._offer((*node.taken, column))
+            if self.best.value < before:
+                break
+        return False
+
+    def _scarcest(self, left: list[int], free: int) -> tuple[int, int]:
+        """The unfilled need with the fewest columns left, and those columns; -1 when there is none to go on with."""
+        found, options, fewest = -1, 0, 1 << 30
+        for need, sets in enumerate(left):
+            if sets:
+                mask = self.holders[need].any & free
+                count = mask.bit_count()
+                if count < fewest:
+                    if count:
+                        found, options, fewest = need, mask, count
+                    elif not self.task.short:
+                        return -1, 0
+        return found, options
+
+    def _offer(self, taken: tuple[int, ...]) -> None:
+        self.best.offer(self.task, (*self.tree.chosen, *[self.order[index] for index in taken]))
+
+    def _enough(self, node: "_Node") -> bool:
+        """Offers a plan that may leave something; True where more columns could not better it."""
+        missing = sum([units * sets for units, sets in zip(self.tree.units, node.left, strict=True)])
+        if self.task.penalty:
+            self._offer(node.taken)
+            return missing == 0
+        if missing <= self.task.spare:
+            self._offer(node.taken)
+            return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """Columns ``taken``, sets ``left`` to fill, columns still ``free``; ``value`` so far, the same with what the sides
+    are priced at (``base``), the free columns' reduced cost below 0, and what of the sides' limits is ``used``."""
+
+    taken: tuple[int, ...]
+    left: list[int]
+    free: int
+    value: float
+    base: float
+    below: float
+    used: tuple[float, ...]
+
+
+class _Holders:
+    """The columns that hold at least so many sets of one need."""
+
+    def __init__(self, caps: Sequence[int]) -> None:
+        by_caps = sorted(((cap, column) for column, cap in enumerate(caps) if cap), reverse=True)
+        self.caps = [-cap for cap, _ in by_caps]
+        self.masks = [0]
+        for _, column in by_caps:
+            self.masks.append(self.masks[-1] | 1 << column)
+        self.any = self.masks[-1]
+        self.known: dict[int, int] = {}
+
+    def of(self, sets: int) -> int:
+        """Those with ``sets`` or more."""
+        found = self.known.get(sets)
+        if found is None:
+            found = self.known[sets] = self.masks[bisect_right(self.caps, -sets)]
+        return found
+
+
+def _bits(mask: int) -> list[int]:
+    """The positions of the ones, ascending."""
+    found = []
+    while mask:
+        low = mask & -mask
+        found.append(low.bit_length() - 1)
+        mask ^= low
+    return found
