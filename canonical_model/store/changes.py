@@ -1,8 +1,7 @@
 """The change feed of stock: which levels changed, in sequence, with the figures they have now.
 
-Movements and ``stock_change`` rows number themselves from one sequence. A writer has its transaction number before it
-draws, and a row's ``recorded_at`` is read after its number was drawn: so a row that was recorded before the oldest
-writing transaction began has nothing open before it. Readers are shown rows up to the newest such row, and therefore
+Movements and ``stock_change`` rows number themselves from one sequence; a writer has its transaction number before it
+draws. Readers are shown rows up to the newest that has nothing open before it (``feed_settled_before``), and therefore
 never skip one that commits later under a smaller number. Writers pay nothing for this.
 """
 
@@ -18,17 +17,9 @@ WINDOW: Final = 10_000
 TRIM_BATCH: Final = 100_000
 KEEP: Final = timedelta(days=7)
 
-# The start of the oldest transaction that may still write, taken before the figures are read.
 _SETTLED: Final = """
-    SELECT least(statement_timestamp(), (
-            SELECT min(xact_start) FROM pg_stat_activity
-            WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()
-        )) AS before,
-        coalesce((SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM stock_movement_id_seq), 0) AS newest,
-        coalesce((
-            SELECT oldest.id FROM (SELECT id, level_id FROM stock_change ORDER BY id LIMIT 1) AS oldest
-            WHERE oldest.level_id = 0
-        ), 0) AS trimmed
+    SELECT feed_settled_before(false) AS before, CASE WHEN is_called THEN last_value ELSE 0 END AS newest
+    FROM stock_movement_id_seq
 """
 
 _PAGE: Final = """
@@ -46,7 +37,8 @@ _PAGE: Final = """
         SELECT entry.level_id, max(entry.id) AS sequence FROM entry, cut
         WHERE owner = %(owner)s AND brand = %(brand)s AND entry.id <= cut.id GROUP BY entry.level_id
     )
-    SELECT cut.id AS read_to, settled.id AS settled, changed.sequence, level.id AS level_id, level.sku_id,
+    SELECT stock_changes_trimmed() AS trimmed, cut.id AS read_to, settled.id AS settled, changed.sequence,
+        level.id AS level_id, level.sku_id,
         sku.code AS sku, location.code AS location, level.quality, level.on_hand, level.held, level.safety,
         greatest(0, level.on_hand - level.safety - level.held) AS atp
     FROM cut CROSS JOIN settled
@@ -101,17 +93,18 @@ def list_changes(
 ) -> Changes:
     """Levels that changed after the entry ``after``, each once, up to ``limit``; at most WINDOW entries are looked at.
 
-    ``after`` None asks where the feed is now. Follow it in a transaction of its own: one that has read before sees
-    what committed until now all the same (READ COMMITTED), but one that has written hides its own.
+    ``after`` None asks where the feed is now. Ask in a transaction that has not written itself.
     """
     settled = connection.execute(_SETTLED).fetchone()
     assert settled is not None
-    if after is None or after < settled["trimmed"] or after > settled["newest"]:
-        return Changes([], _head(connection, settled), reset=True)
+    if after is None or after > settled["newest"]:
+        return _start_anew(connection, settled)
     if after == settled["newest"]:
         return Changes([], after)
     asked = {"owner": owner, "brand": brand, "limit": limit, "before": settled["before"]}
     rows = _page(connection, asked, after)
+    if after < rows[0]["trimmed"]:
+        return _start_anew(connection, settled)
     if rows[0]["read_to"] is None and settled["newest"] > after + WINDOW:
         gap = connection.execute(_NEXT_AFTER_GAP, {**asked, "until": after + WINDOW}).fetchone()
         if gap is not None and gap["id"] is not None:
@@ -156,11 +149,12 @@ def _page(connection: Connection[DictRow], asked: dict[str, object], after: int)
     return connection.execute(_PAGE, {**asked, "after": after, "until": after + WINDOW}).fetchall()
 
 
-def _head(connection: Connection[DictRow], settled: DictRow) -> int:
-    """The number of a settled entry that is as new as can be told cheaply."""
+def _start_anew(connection: Connection[DictRow], settled: DictRow) -> Changes:
+    """Where to go on after reading everything: a settled entry, as new as can be told cheaply."""
     row = connection.execute(
-        "SELECT max(id) AS id FROM stock_changes_between(%s::bigint, %s::bigint) WHERE recorded_at < %s",
+        "SELECT max(id) AS id, stock_changes_trimmed() AS trimmed"
+        " FROM stock_changes_between(%s::bigint, %s::bigint) WHERE recorded_at < %s",
         [settled["newest"] - WINDOW, settled["newest"], settled["before"]],
     ).fetchone()
-    newest: int | None = row["id"] if row else None
-    return max(int(settled["trimmed"]), newest or 0)
+    assert row is not None
+    return Changes([], max(row["trimmed"], row["id"] or 0), reset=True)

@@ -291,20 +291,28 @@ def list_events(
 ) -> list[DictRow]:
     """Events by id after ``after``, with the channel and number of their order.
 
-    An event shows only once every transaction that was open beside it has ended: a reader who goes on from the last
-    id it saw never skips one that commits later under a smaller id. (Ages of transactions turn over, so events
-    older than any transaction may live are simply shown.)
+    An event shows only once every transaction that may write one before it has ended: a reader who goes on from the
+    last id it saw never skips one that commits later under a smaller id. Ask in a transaction that has not written.
     """
+    settled = connection.execute("SELECT feed_settled_before(true) AS before").fetchone()
+    assert settled is not None
     return connection.execute(
         "SELECT event.*, sales_order.channel, sales_order.order_no FROM order_event AS event"
         " JOIN sales_order ON sales_order.id = event.order_id"
         " WHERE event.owner = %(owner)s AND event.brand = %(brand)s AND event.id > %(after)s"
         " AND (%(channel)s::text IS NULL OR sales_order.channel = %(channel)s)"
         " AND (%(order)s::bigint IS NULL OR event.order_id = %(order)s)"
-        " AND (event.recorded_at < clock_timestamp() - interval '1 hour'"
-        " OR age(event.xmin) > age(pg_snapshot_xmin(pg_current_snapshot())::xid))"
+        " AND event.id <= (SELECT max(id) FROM order_event WHERE recorded_at < %(before)s)"
         " ORDER BY event.id LIMIT %(limit)s",
-        {"owner": owner, "brand": brand, "after": after, "channel": channel, "order": order_id, "limit": limit},
+        {
+            "owner": owner,
+            "brand": brand,
+            "after": after,
+            "channel": channel,
+            "order": order_id,
+            "limit": limit,
+            "before": settled["before"],
+        },
     ).fetchall()
 
 

@@ -9,3 +9,11 @@ LANGUAGE sql STABLE AS $$
     SELECT id, owner, brand, level_id, recorded_at FROM stock_change
     WHERE id > p_after AND id <= p_until AND level_id <> 0
 $$;
+
+-- Up to which number changes were trimmed: the oldest row that is left is then a mark, of no level.
+CREATE OR REPLACE FUNCTION stock_changes_trimmed() RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce((
+        SELECT oldest.id FROM (SELECT id, level_id FROM stock_change ORDER BY id LIMIT 1) AS oldest
+        WHERE oldest.level_id = 0), 0)
+$$;

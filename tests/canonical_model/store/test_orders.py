@@ -162,6 +162,21 @@ def test_an_event_waits_until_those_before_it_can_no_longer_appear(database: Dat
     assert [event[1] for event in _whole_feed(database, 2)] == ["first", "second"]
 
 
+def test_an_event_waits_for_one_before_it_of_a_transaction_that_began_later(database: Database) -> None:
+    """By the ages of transactions alone nobody could tell: the one that began first draws last."""
+    with database.unit() as uow:
+        [done] = orders.insert_orders(uow.connection, [_order()])
+        uow.commit()
+    with database.unit() as early, database.unit() as late:
+        early.execute("SELECT pg_current_xact_id()")
+        orders.add_event(late.connection, done.order_id, "first", {})
+        orders.add_event(early.connection, done.order_id, "second", {})
+        early.commit()
+        assert _feed(database) == []
+        late.commit()
+    assert [event[1] for event in _whole_feed(database, 2)] == ["first", "second"]
+
+
 def test_a_parcel_changes_only_what_it_is_told(connection: Connection[DictRow], order_id: int) -> None:
     lines = [{"line_no": 1, "sku_id": 11, "quantity": 2, "shipped": 0, "lacking": 0}]
     orders.insert_parcel(
