@@ -2,7 +2,7 @@
 
 Baskets: UCI Online Retail (Chen 2012, CC BY 4.0). Places and destinations: Olist (CC BY-NC-SA 4.0). Neither is part of
 the project: give their folder with ``--data``. What a place has in stock is synthesised with a fixed seed: each (place,
-SKU) with the probability ``density``, a quarter of what a line usually asks for up to four times as much, evenly on a
+SKU) with the probability ``density``, half of what a line usually asks for up to eight times as much, evenly on a
 logarithmic scale, so that one place often has too little.
 """
 
@@ -86,7 +86,7 @@ def pool(data: Data, places: int, density: float, seed: int = SEED) -> Pool:
     nodes = sorted(rng.sample(list(data.nodes), places), key=lambda node: node.id)
     stock = {
         node.id: {
-            sku_id: max(1, round(usual * exp(rng.uniform(log(0.25), log(4)))))
+            sku_id: max(1, round(usual * exp(rng.uniform(log(0.5), log(8)))))
             for sku_id, usual in data.usual.items()
             if rng.random() < density
         }
