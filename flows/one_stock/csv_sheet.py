@@ -82,7 +82,7 @@ def _rows(
     width, positions = _heading(file, reader, columns, issues)
     if not positions:
         return
-    fields = [(column, position) for column, position in zip(columns, positions, strict=True)]
+    fields = [_Field(column, position) for column, position in zip(columns, positions, strict=True)]
     line, rows = reader.line_num + 1, 0
     for row in reader:
         began, line = line, reader.line_num + 1
@@ -121,19 +121,35 @@ def _heading(file: Path, reader: "Reader", columns: Sequence[Column], issues: Is
     return len(names), [names.index(column.name) if column.name in names else -1 for column in columns]
 
 
-def _values(
-    file: Path, line: int, row: Sequence[str], fields: Sequence[tuple[Column, int]], issues: Issues
-) -> list[Any] | None:
+class _Field:
+    """A column at its position. Neighbouring rows often say the same, so the last value is remembered."""
+
+    __slots__ = ("_said", "_value", "column", "position")
+
+    def __init__(self, column: Column, position: int) -> None:
+        self.column = column
+        self.position = position
+        self._said: str | None = None
+        self._value: Any = None
+
+    def read(self, row: Sequence[str]) -> Any:
+        """The value in this row. ValueError says what is wrong with it."""
+        text = row[self.position]
+        if text != self._said:
+            empty = self.column.optional and not text.strip()
+            self._value = self.column.default if empty else self.column.parse(text)
+            self._said = text
+        return self._value
+
+
+def _values(file: Path, line: int, row: Sequence[str], fields: Sequence[_Field], issues: Issues) -> list[Any] | None:
     values = []
-    for column, position in fields:
-        text = row[position]
-        if column.optional and not text.strip():
-            values.append(column.default)
-            continue
+    for field in fields:
         try:
-            values.append(column.parse(text))
+            values.append(field.read(row))
         except ValueError as error:
-            issues.add(file, line, column.name, "csv.value", f"{text.strip()[:MAX_SHOWN]!r} {error}")
+            shown = row[field.position].strip()[:MAX_SHOWN]
+            issues.add(file, line, field.column.name, "csv.value", f"{shown!r} {error}")
     return values if len(values) == len(fields) else None
 
 

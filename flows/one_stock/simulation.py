@@ -98,7 +98,7 @@ class Pool:
         ids = self._nodes if everywhere else frozenset().union(*asked)
         places = [near.place(self._nodes[node_id], self._left(node_id, order.day)) for node_id in sorted(ids)]
         if order.member:
-            places = [replace(place, is_members=place.code == order.member) for place in places]
+            places = [replace(place, is_members=True) if place.code == order.member else place for place in places]
         return Problem(items_of(_open_lines(order)), tuple(places), order.channel)
 
     def take(self, order: Order, plan: Plan) -> None:
