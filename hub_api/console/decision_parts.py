@@ -84,7 +84,8 @@ def draw_summary(view: View, found: OrderDecisions, told: Told) -> None:
             html(panel(words("decision.facts"), _facts(view, told), cls="side-panel"))
         with ui.element("div").classes("panel"):
             legend = [
-                h("span", words(f"decision.{each}"), cls=f"legend {each}") for each in ("chosen", "other", "buyer")
+                h("span", words(f"decision.{each}"), cls=f"legend {each}")
+                for each in ("chosen", "other", "calm", "buyer")
             ]
             html(h("header", h("h2", words("stock.map")), h("div", legend, cls="beside"))).classes("panel-head")
             draw_map(*_drawn(words, found, told), label=words("stock.map"))
@@ -318,7 +319,7 @@ def _drawn(words: Words, found: OrderDecisions, told: Told) -> tuple[list[Dot], 
         if spot.lat is None or spot.lon is None:
             continue
         units = sent.get(spot_code, 0)
-        named = bool(units) or (len(able) <= MOST_NAMES and spot_code in able)
+        named = bool(units) or len(found.spots) <= MOST_NAMES
         tone = "chosen" if units else "other" if spot_code in able else "calm"
         weight = 0.25 + 0.75 * units / most if units else 0.05 if spot_code in able else 0.0
         told_of = words("decision.dot", name=spot.name, units=units) if units else spot.name

@@ -60,7 +60,7 @@ def load_options(words: Words, load: list[dict[str, Any]], names: Mapping[str, s
     """Parcels of each place, before above after, as ECharts draws it."""
     rows = load[::-1]
     text = {"color": "var(--ink-2)", "fontSize": 12}
-    sides = (("after", "var(--accent)"), ("before", "var(--line-strong)"))
+    sides = (("before", "var(--line-strong)"), ("after", "var(--accent)"))
     return {
         "animation": False,
         "grid": {"left": 8, "right": 40, "top": 8, "bottom": 8, "containLabel": True},
@@ -99,8 +99,8 @@ def _card(words: Words, key: str, before: float, after: float, form: str, less_i
     ]
     return h(
         "div",
-        h("div", h("span", words(f"what_if.{key}"), cls="muted"), moved, cls="line"),
-        h("p", h("span", f"{before:{form}}", cls="muted"), " → ", h("b", f"{after:{form}}")),
+        h("span", words(f"what_if.{key}"), cls="muted"),
+        h("div", h("span", f"{before:{form}}", cls="muted"), "→", h("b", f"{after:{form}}"), moved, cls="line"),
         bars,
         cls="card",
     )
