@@ -32,6 +32,9 @@ from flows.runtime.database import Database
 
 REOPTIMISED: Final = "reoptimised"
 MAX_ORDERS: Final = 1_000
+ORDERS: Final = 500
+SEARCH: Final = Search(iterations=300)
+"""What a pass beside other work may take: some seconds of one core."""
 
 
 @dataclass(slots=True)
@@ -82,17 +85,19 @@ def reoptimise(
     brand: str,
     *,
     now: datetime,
-    limit: int = MAX_ORDERS,
-    search: Search = batch.DEFAULT_SEARCH,
+    limit: int = ORDERS,
+    search: Search = SEARCH,
     member_schemes: Sequence[str] = (),
 ) -> Report:
-    """Better the plans of the oldest ``limit`` open orders of a brand; call it again when stock has moved.
+    """Better the plans of the oldest ``limit`` open orders of a brand whose rules let orders wait.
 
     ``member_schemes``: the systems whose membership numbers orders may name, most trusted first.
     """
+    report = Report()
     with database.unit() as uow:
         view = _read(uow.connection, owner, brand, now, limit, member_schemes)
-    report = Report()
+    if view is None:
+        return report
     for shelf in sorted(view.by_shelf, key=str):
         standing = {each.wish.order_id: each for each in view.by_shelf[shelf]}
         outcome = _search(list(standing.values()), search)
@@ -111,13 +116,19 @@ def reoptimise(
 
 def _read(
     connection: Connection[DictRow], owner: str, brand: str, now: datetime, limit: int, member_schemes: Sequence[str]
-) -> _View:
+) -> _View | None:
     book = rulebook_of(connection, owner, brand)
+    waiting = [channel for channel in book.channels if book.rules(channel).release_after_s]
+    if not (waiting or book.rules().release_after_s):
+        return None
     rows = open_plans.list_open(connection, owner, brand, limit=limit)
+    rows = [row for row in rows if book.rules(row.channel).release_after_s]
     ids = [row.id for row in rows]
     holds = open_plans.list_planned(connection, ids)
     lines = orders.list_open_lines(connection, ids)
     wishes = [_wish(row, book, lines[row.id], holds[row.id]) for row in rows if holds[row.id]]
+    if not wishes:
+        return None
     snapshot = Snapshot(connection, owner, brand, wishes, now=now, member_schemes=member_schemes)
     by_shelf: dict[Shelf, list[_Standing]] = {}
     for wish in wishes:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.one_stock import reoptimise as one_stock
+from flows.one_stock.routing.batch import DEFAULT_SEARCH
 from hub_api import audit
 from hub_api.cli.hub import opened_hub, operator
 from hub_api.cli.output import AsJson, show, working
@@ -31,6 +32,7 @@ def reoptimise(
                 access.brand,
                 now=datetime.now(UTC),
                 limit=limit,
+                search=DEFAULT_SEARCH,
                 member_schemes=list(hub.estate.systems),
             )
         with hub.database.unit() as uow:

@@ -29,7 +29,7 @@ class Search:
 
     iterations: int = 2_000
     group: int = 8
-    tries: int = 4
+    tries: int = 8
     asked: int = 8
 
 
@@ -130,7 +130,7 @@ class _Board:
             if key is None:
                 return iteration
             rng = Random(f"{key} {tries[key]} {iteration}")
-            group = self._group(key, rng)
+            group = self._group(key, rng, humble=tries[key] > 0)
             if self._decide_again(group, rng if tries[key] else None):
                 for member in group:
                     tries[member] = 0
@@ -149,18 +149,19 @@ class _Board:
                 best = entry if best is None else max(best, entry)
         return None if best is None else -best[2]
 
-    def _group(self, first: int, rng: Random) -> list[int]:
-        """``first``, who hold what it wishes for, and who hold what these would take instead."""
+    def _group(self, first: int, rng: Random, *, humble: bool) -> list[int]:
+        """``first``, who hold what it wishes for, and who hold what these would take instead.
+
+        ``humble``: it wished in vain before, and does without half of what others hold.
+        """
         group = [first]
         claimed: dict[Unit, int] = {}
         for member in group:
             wish = self.wishes[first] if member == first else self._instead(member, claimed)
-            own = self.plans[member].uses
-            missing = {
-                unit: units - self.left.of(unit) - own.get(unit, 0)
-                for unit, units in wish.uses.items()
-                if units > self.left.of(unit) + own.get(unit, 0)
-            }
+            if member == first and humble:
+                given_up = [unit for unit in sorted(self._missing(first, wish)) if rng.random() < 0.5]
+                wish = self._instead(first, dict.fromkeys(given_up, NOWHERE))
+            missing = self._missing(member, wish)
             claimed.update(dict.fromkeys(missing, NOWHERE))
             for unit, units in sorted(missing.items()):
                 found = sum(self.plans[key].uses.get(unit, 0) for key in group if key != member)
@@ -170,6 +171,12 @@ class _Board:
                     group.append(key)
                     found += self.plans[key].uses[unit]
         return group
+
+    def _missing(self, key: int, wish: Answer) -> dict[Unit, int]:
+        """What the order would need of others to have its wish."""
+        own = self.plans[key].uses
+        missing = {unit: units - self.left.of(unit) - own.get(unit, 0) for unit, units in wish.uses.items()}
+        return {unit: units for unit, units in missing.items() if units > 0}
 
     def _instead(self, key: int, claimed: Mapping[Unit, int]) -> Answer:
         """What the order would wish for, were these units gone."""

@@ -191,6 +191,14 @@ def test_an_order_that_was_released_or_cancelled_meanwhile_keeps_its_plan_and_so
     check(pool)
 
 
+def test_without_a_wait_in_the_rules_nothing_is_looked_at(pool: Desk) -> None:
+    crossed(pool)
+    with pool.hub.database.unit() as uow:
+        publish_rulebook(uow, OWNER, OWNER, RULES.replace("3600", "0"), "", "test")
+        uow.commit()
+    assert better(pool) == Report()
+
+
 def test_an_order_that_somebody_else_is_busy_with_is_left_alone(pool: Desk) -> None:
     [(far, near)] = crossed(pool)
     with pool.hub.database.unit() as uow:
