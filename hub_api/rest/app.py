@@ -9,6 +9,7 @@ from hub_api.rest import (
     audit,
     corrections,
     health,
+    holds,
     ingest,
     members,
     messages,
@@ -43,10 +44,12 @@ def create_app(hub: Hub, *, console: bool = False) -> FastAPI:
     )
     app.state.hub = hub
     app.state.inbox = Inbox(hub)
+    app.state.holds = holds.Holds(hub)
     app.state.requests = Requests()
     problems.install(app)
     for part in (
         orders,
+        holds,
         stock,
         routing,
         members,

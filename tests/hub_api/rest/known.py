@@ -34,6 +34,13 @@ IN_DOUBT: Final = "UPDATE effect SET state = 'in_doubt', settled_at = NULL RETUR
 ALLOWED: Final = "DELETE FROM unmasking RETURNING 1"
 RELAYED: Final = "DELETE FROM outbox RETURNING 1"
 UNRULED: Final = "DELETE FROM rulebook RETURNING 1"
+KEPT_AGAIN: Final = "UPDATE checkout SET state = 'active', ended_at = NULL RETURNING id"
+SHIPS: Final = "UPDATE location SET fulfilled_by = 'wms' RETURNING id"
+HOLD: Final[dict[str, Any]] = {
+    "order_no": "M1001",
+    "lines": [{"line_no": 1, "sku": "TEE-RED-M", "quantity": 1}],
+    "receiver": {"region_code": "330106"},
+}
 LEVEL: Final = """
 INSERT INTO stock_level (owner, brand, sku_id, location_id, quality, on_hand, held, safety, system, message_id)
 SELECT s.owner, s.brand, s.id, l.id, 'sellable', 10, 3, 2, 'pos', 'm' FROM sku s, location l
@@ -67,7 +74,7 @@ class KnownHub:
 
     def restore(self) -> None:
         """Let what waits for a person wait again, whatever was done about it, and nothing wait for a worker."""
-        for statement in (REOPENED, PARKED, IN_DOUBT, ALLOWED, RELAYED, UNRULED):
+        for statement in (REOPENED, PARKED, IN_DOUBT, ALLOWED, RELAYED, UNRULED, KEPT_AGAIN):
             self.hub.database.run(statement)
 
 
@@ -112,6 +119,8 @@ def fill(hub: Hub, channel: httpx.Client) -> dict[str, Any]:
     sent = channel.post("/v1/orders?wait=true", json=order()).raise_for_status().json()
     channel.post("/v1/ingest/hub/products?wait=true", json=_bad_products()).raise_for_status()
     hub.database.run(LEVEL)
+    hub.database.run(SHIPS)
+    channel.post("/v1/holds", json=HOLD).raise_for_status()
     hub.database.run(SPAN, (TRACE_ID,))
     (run,) = hub.database.run(PARKED)
     hub.database.run(STEP, (run["id"],))

@@ -27,6 +27,7 @@ EVERY_ROLE: Final = "viewer operator steward finance integrator admin"
 MAY: Final = {
     "GET /metrics": EVERY_ROLE,
     "GET /v1/audit": "finance admin",
+    "GET /v1/holds/{channel}/{order_no:number}": EVERY_ROLE,
     "GET /v1/mappings/{system}/{stream}": EVERY_ROLE,
     "GET /v1/members": "operator steward admin",
     "GET /v1/members/{member_id:int}": "operator steward admin",
@@ -55,6 +56,9 @@ MAY: Final = {
     "GET /v1/systems": EVERY_ROLE,
     "GET /v1/systems/{name}": EVERY_ROLE,
     "GET /v1/traces/{trace_id}": EVERY_ROLE,
+    "POST /v1/holds": "admin",
+    "POST /v1/holds/{channel}/{order_no:path}/extend": "admin",
+    "POST /v1/holds/{channel}/{order_no:path}/release": "admin",
     "POST /v1/ingest/{system}/{stream}": "integrator admin",
     "POST /v1/mappings/{system}/{stream}/activate": "steward integrator admin",
     "POST /v1/mappings/{system}/{stream}/revisions": "steward integrator admin",

@@ -24,7 +24,7 @@ from hub_api.rest.app import create_app
 from hub_api.rest.document import REASONS
 from mappings.engine import read_table
 from tests.hub_api.documents import order, product
-from tests.hub_api.rest.known import KnownHub, known_hub
+from tests.hub_api.rest.known import HOLD, KnownHub, known_hub
 
 CHECKS: Final = [
     not_a_server_error,
@@ -48,6 +48,8 @@ REFUSED: Final = {"POST /v1/runs/{run_id}/cancel": 409}  # its write is in doubt
 # What succeeds, of the operations that take a body; ``known.parts`` are in their addresses.
 BODIES: Final[dict[str, Any]] = {
     "POST /v1/orders": order("M2002"),
+    "POST /v1/holds": HOLD,
+    "POST /v1/holds/{channel}/{order_no}/extend": {"ttl_s": 60},
     "POST /v1/members/find": {"mobile": "138 1234 5678"},
     "POST /v1/quarantine/refeed": {"system": "hub"},
     "POST /v1/quarantine/discard": {"cause": "unit.imaginary"},
