@@ -33,6 +33,30 @@ def _hold(connection: Connection[DictRow], dice: random.Random, levels: list[int
     )
 
 
+def _hold_many(connection: Connection[DictRow], dice: random.Random, levels: list[int]) -> None:
+    """Several at once, some with two parcels, some in the stead of what is held."""
+    known = [
+        row["reference"]
+        for row in connection.execute(
+            "SELECT reference FROM stock_hold WHERE state = 'active' AND accepted_at IS NULL ORDER BY id DESC LIMIT 20"
+        )
+    ]
+    asked = []
+    for _ in range(dice.randint(1, 6)):
+        order_id = dice.randrange(10**9)
+        parcels = {
+            f"P{order_id}-{parcel}": [
+                stock.HoldLine(number, level_id, dice.randint(1, 2))
+                for number, level_id in enumerate(dice.sample(levels, dice.randint(1, 3)), 1)
+            ]
+            for parcel in range(dice.choice([1, 1, 2]))
+        }
+        replaces = tuple(dice.sample(known, 1)) if known and dice.random() < 0.3 else ()
+        day = datetime.now(UTC).date() + timedelta(days=dice.randrange(30))
+        asked.append(stock.HoldAsked(OWNER, BRAND, order_id, parcels, replaces=replaces, day=day))
+    stock.hold_many(connection, asked)
+
+
 def _end(connection: Connection[DictRow], dice: random.Random) -> None:
     live = connection.execute(
         "SELECT * FROM stock_hold WHERE state = 'active' ORDER BY id OFFSET %s LIMIT 1", [dice.randrange(20)]
@@ -111,8 +135,11 @@ def work(url: str, seed: int, *, loses: bool) -> None:
                     _recount(connection, dice, levels, loses=loses)
                 else:
                     for _ in range(dice.choice([1, 1, 1, 3])):
-                        if dice.random() < 0.5:
+                        luck = dice.random()
+                        if luck < 0.25:
                             _hold(connection, dice, levels)
+                        elif luck < 0.5:
+                            _hold_many(connection, dice, levels)
                         else:
                             _end(connection, dice)
                 time.sleep(dice.choice([0, 0, 0, 0.005]))

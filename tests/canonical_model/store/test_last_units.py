@@ -1,11 +1,7 @@
 """Eight processes fight for the last units of fifty SKUs and are killed at random; the books stay right throughout."""
 
-import multiprocessing
-import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Final
 
 import pytest
@@ -14,51 +10,20 @@ from psycopg import IsolationLevel
 from canonical_model.store import stock
 from flows.runtime.database import Database
 from tests.canonical_model.store import holder
+from tests.canonical_model.store.crew import Crew
 from tests.canonical_model.store.shelf import Shelf, snapshot
 
 PROCESSES: Final = 8
-LONGEST_S: Final = 90
+CAPACITY: Final = 150
 SKUS: Final = [f"S{number:02d}" for number in range(50)]
 
 
 def _seed_shelf(database: Database) -> None:
     with database.unit() as uow:
         Shelf(uow.connection, skus=SKUS, places=["W1"]).apply(*(snapshot(3, sku=sku) for sku in SKUS))
+        uow.execute("UPDATE location SET capacity = %s", [CAPACITY])
         uow.execute("CREATE TABLE delivered AS SELECT id AS level_id, on_hand AS units FROM stock_level")
         uow.commit()
-
-
-class Crew:
-    """Eight holders; one is killed now and then, and another takes its place."""
-
-    def __init__(self, url: str, *, loses: bool) -> None:
-        self._context: ForkServerContext = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["tests.canonical_model.store.holder"])
-        self._url = url
-        self._loses = loses
-        self._seeds = iter(range(10**6))
-        self._crew = [self._hire() for _ in range(PROCESSES)]
-
-    def _hire(self) -> ForkServerProcess:
-        process = self._context.Process(
-            target=holder.work, args=(self._url, next(self._seeds)), kwargs={"loses": self._loses}, daemon=True
-        )
-        process.start()
-        return process
-
-    def kill_one(self) -> None:
-        victim = self._crew.pop(random.randrange(len(self._crew)))
-        victim.kill()
-        victim.join()
-        self._crew.append(self._hire())
-
-    def kill_all(self) -> None:
-        for process in self._crew:
-            process.kill()
-            process.join()
-
-    def check(self) -> None:
-        assert all(process.is_alive() for process in self._crew), "a holder ended by itself; its traceback is above"
 
 
 @contextmanager
@@ -66,33 +31,24 @@ def _watched(
     database: Database, seconds: float, *, loses: bool, fought: Callable[[Database], bool]
 ) -> Iterator[Iterator[Database]]:
     """While the crew works and dies: the database, again and again, for ``seconds`` and until they have ``fought``."""
-    crew = Crew(database.url, loses=loses)
-
-    def looks() -> Iterator[Database]:
-        start = time.monotonic()
-        next_kill = start + 0.5
-        while time.monotonic() < start + seconds or not fought(database):
-            assert time.monotonic() < start + LONGEST_S, "the crew never came to what this test is about"
-            yield database
-            crew.check()
-            if time.monotonic() > next_kill:
-                crew.kill_one()
-                next_kill = time.monotonic() + random.uniform(0.1, 0.5)
-            time.sleep(0.02)
-
+    crew = Crew(database.url, holder.work, PROCESSES, loses=loses)
     try:
-        yield looks()
+        yield crew.watched(database, seconds, lambda: fought(database))
     finally:
         crew.kill_all()
 
 
 def _look(database: Database) -> tuple[list[stock.Difference], int]:
-    """In one snapshot: what does not add up, and how many levels promise more than they have."""
+    """In one snapshot: what does not add up, and how many levels promise more than they have, or places take."""
     with database.unit() as uow:
         uow.connection.isolation_level = IsolationLevel.REPEATABLE_READ
         try:
             differences = stock.verify(uow.connection)
-            row = uow.execute("SELECT count(*) AS n FROM stock_level WHERE held > on_hand - safety").fetchone()
+            row = uow.execute(
+                "SELECT (SELECT count(*) FROM stock_level WHERE held > on_hand - safety)"
+                " + (SELECT count(*) FROM place_day WHERE parcels > %s) AS n",
+                [CAPACITY],
+            ).fetchone()
         finally:
             uow.connection.rollback()
             uow.connection.isolation_level = None
@@ -108,7 +64,7 @@ def _every_end_was_met(database: Database) -> bool:
         ("released", False),
         ("shipped", False),
         ("shipped", True),
-    }
+    } and bool(database.run("SELECT 1 AS one FROM stock_hold WHERE reason = 'replaced' LIMIT 1"))
 
 
 def _some_goods_were_missed(database: Database) -> bool:
