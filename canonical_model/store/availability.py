@@ -137,3 +137,33 @@ def home_stores(
             _HOME_STORES, {"owner": owner, "brand": brand, "schemes": list(schemes), "codes": list(codes)}
         )
         return dict(rows.fetchall())
+
+
+def list_batches(
+    connection: Connection[DictRow], level_ids: Sequence[int]
+) -> dict[int, list[tuple[str, date | None, int]]]:
+    """The batches of those levels as last counted, by level: number, expiry and units, earliest expiry first. Levels
+    whose count told none apart are absent."""
+    found: dict[int, list[tuple[str, date | None, int]]] = {}
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        for level_id, *batch in cursor.execute(
+            "SELECT level.id, lot.batch, lot.expires_on, lot.on_hand"
+            " FROM stock_level AS level JOIN stock_lot AS lot ON lot.level_id = level.id"
+            " WHERE level.id = ANY (%s) AND lot.as_of >= level.as_of"
+            " ORDER BY level.id, lot.expires_on NULLS LAST, lot.batch",
+            [list(level_ids)],
+        ):
+            found.setdefault(level_id, []).append((batch[0], batch[1], batch[2]))
+    return found
+
+
+def list_claims(
+    connection: Connection[DictRow], level_ids: Sequence[int], but: Sequence[str]
+) -> list[tuple[int, date | None, int]]:
+    """What holds lay claim to at those levels, but for those of ``but``, oldest first: level, least expiry, units."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        return cursor.execute(
+            "SELECT level_id, min_expiry, deducting FROM stock_hold"
+            " WHERE level_id = ANY (%s) AND deducting > 0 AND reference <> ALL (%s) ORDER BY id",
+            [list(level_ids), list(but)],
+        ).fetchall()

@@ -15,8 +15,9 @@ from canonical_model.store.decisions import NewDecision
 from canonical_model.store.holds import Held, HoldAsked, hold_many
 from canonical_model.store.orders import NewParcel
 from flows.one_stock.bundles import OpenLine, items_of
+from flows.one_stock.expiry import batches_of
 from flows.one_stock.routing.decide import decide
-from flows.one_stock.routing.problem import Action, Decision, PlannedParcel, Problem
+from flows.one_stock.routing.problem import Action, Decision, PlannedLine, PlannedParcel, Problem
 from flows.one_stock.routing.record import Names, explain, pack, unpack
 from flows.one_stock.routing.rulebook import Rulebook, Rules
 from flows.one_stock.rulebooks import rulebook_of
@@ -224,24 +225,23 @@ def _write(connection: Connection[DictRow], drafts: Sequence[_Draft]) -> None:
     sent = [(draft, draft.asked) for draft in drafts if draft.asked]
     if sent:
         checkouts.confirm(connection, [draft.checkout.id for draft, _ in sent if draft.checkout])
-        orders.plan_parcels(
-            connection,
-            [
-                NewParcel(
-                    draft.ask.order_id,
-                    parcel_no,
-                    parcel.place_id,
-                    [
-                        {"line_no": each.line_no, "sku_id": each.sku_id, "quantity": each.quantity}
-                        for each in parcel.lines
-                    ],
-                )
-                for draft, asked in sent
-                for parcel_no, parcel in zip(asked.parcels, _nearest_first(draft.decision), strict=True)
-            ],
-        )
+        orders.plan_parcels(connection, _parcels(connection, sent))
         orders.allocate(connection, {draft.ask.order_id: _event(draft, asked) for draft, asked in sent})
     decisions.insert_many(connection, [draft.kept for draft in drafts if draft.kept])
+
+
+def _parcels(connection: Connection[DictRow], sent: Sequence[tuple[_Draft, HoldAsked]]) -> list[NewParcel]:
+    batches = batches_of(connection, {name: lines for _, asked in sent for name, lines in asked.parcels.items()})
+    return [
+        NewParcel(draft.ask.order_id, name, parcel.place_id, [_line(line, batches[name]) for line in parcel.lines])
+        for draft, asked in sent
+        for name, parcel in zip(asked.parcels, _nearest_first(draft.decision), strict=True)
+    ]
+
+
+def _line(line: PlannedLine, batches: Mapping[int, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    told = {"line_no": line.line_no, "sku_id": line.sku_id, "quantity": line.quantity}
+    return told | {"batches": batches[line.line_no]} if batches.get(line.line_no) else told
 
 
 def _event(draft: _Draft, asked: HoldAsked) -> dict[str, Any]:

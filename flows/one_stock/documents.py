@@ -38,6 +38,7 @@ def parcel_document(
             "amount_minor": ordered[line["line_no"]]["amount_minor"]
             * line["quantity"]
             // ordered[line["line_no"]]["quantity"],
+            **({"batches": line["batches"]} if "batches" in line else {}),
         }
         for line in parcel["lines"]
     ]

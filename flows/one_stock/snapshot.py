@@ -142,7 +142,7 @@ class Snapshot:
             if fact.capacity_left is not None:
                 fact.capacity_left -= 1
             for line in parcel.lines:
-                self._lower(shelf[0], parcel.place_id, line.sku_id, line.quantity)
+                self._lower(shelf, parcel.place_id, line.sku_id, line.quantity)
 
     def hold_lines(self, wish: Wish, parcel: PlannedParcel) -> list[HoldLine]:
         """The levels of a planned parcel's lines."""
@@ -253,11 +253,18 @@ class Snapshot:
             if fact is not None and fact.capacity_left is not None:
                 fact.capacity_left += sign
 
-    def _lower(self, quality: str, place_id: int, sku_id: int, units: int) -> None:
-        """Goods that one shelf gives are gone from every shelf of that quality."""
-        for (other, _), goods in self._goods.items():
-            if other == quality and sku_id in goods.left[place_id]:
-                self._move(goods, place_id, sku_id, -units)
+    def _lower(self, shelf: Shelf, place_id: int, sku_id: int, units: int) -> None:
+        """Goods that one shelf gives are gone from those of that quality that ask no longer life; one that asks for a
+        longer life has at most what is left."""
+        quality, until = shelf
+        self._move(self._goods[shelf], place_id, sku_id, -units)
+        rest = self._goods[shelf].left[place_id][sku_id]
+        for (other, day), goods in self._goods.items():
+            if other != quality or day == until or sku_id not in goods.left[place_id]:
+                continue
+            shorter = day is None or (until is not None and day < until)
+            gone = units if shorter else max(0, goods.left[place_id][sku_id] - rest)
+            self._move(goods, place_id, sku_id, -gone)
 
     def _move(self, goods: _Goods, place_id: int, sku_id: int, units: int) -> None:
         left = goods.left[place_id]

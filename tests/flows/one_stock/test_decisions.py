@@ -234,6 +234,31 @@ def test_a_place_takes_no_more_parcels_a_day_than_it_can(database: Database) -> 
     assert town.parcels(orders[2]) == [(1, {1: 1})]
 
 
+def test_goods_leave_by_expiry_and_live_as_long_as_the_channel_promises(database: Database) -> None:
+    rules = RULES + "minimum_remaining_days = 30\n[channels.outlet]\nminimum_remaining_days = 0\n"
+    town = Town(database, places=2, skus=1, rules=rules)
+    town.put(1, 0, 9)
+    level = town.put(0, 0, 7)
+    town.rows("UPDATE sku SET batch_managed = true WHERE brand = %s RETURNING id", town.brand)
+    town.rows("UPDATE stock_level SET as_of = %s WHERE id = %s RETURNING id", NOW, level)
+    for batch, days, units in (("A", 10, 2), ("B", 60, 2), ("C", 90, 3)):
+        expires = NOW.date() + timedelta(days=days)
+        town.rows(
+            "INSERT INTO stock_lot (level_id, batch, expires_on, on_hand, as_of) VALUES (%s, %s, %s, %s, %s)"
+            " RETURNING level_id",
+            *(level, batch, expires, units, NOW),
+        )
+    first, cheap, last = town.order((0, 3)), town.order((0, 3), channel="outlet"), town.order((0, 2))
+    actions = [planned.action for planned in town.plan(first, cheap, last).values() if planned]
+    assert actions == [Action.ALLOCATE, Action.ALLOCATE, Action.PARTIAL]
+    rows = town.rows("SELECT lines FROM parcel WHERE brand = %s ORDER BY id", town.brand)
+    assert [{each["batch"]: each["quantity"] for each in row["lines"][0]["batches"]} for row in rows] == [
+        {"B": 2, "C": 1},
+        {"A": 2, "C": 1},
+        {"C": 1},
+    ]
+
+
 def test_a_decision_is_explained_place_by_place(database: Database) -> None:
     town = Town(database, places=3, skus=1)
     town.put(1, 0, 1), town.put(2, 0, 1)
