@@ -1,11 +1,16 @@
 """A batch step, or a wait: many runs of one flow at one step, in one transaction.
 
+One batch of a kind is done at a time in a process. Runs that come to the step meanwhile gather for the next one, which
+is the larger the more there is to do.
+
 If the batch fails it is halved until the run that fails is alone; the others commit. That run is treated by its
 error like any other, and its next try is alone too.
 """
 
+import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -20,6 +25,8 @@ from flows.runtime.moves import LaneOf, Move
 WAITS: Final = 500
 
 Committed = list[tuple[Move, bool]]
+Kind = tuple[str, int, int, str | None]
+"""Flow, version, step, and the word that the runs must share."""
 
 
 class Batches:
@@ -29,6 +36,9 @@ class Batches:
         self._database = database
         self._lane_of = lane_of
         self._lease_s = lease_s
+        self._lock = threading.Lock()
+        self._turns: dict[Kind, threading.Lock] = {}
+        self._gathering: dict[Kind, list[Claim]] = {}
 
     def head(self, claims: Sequence[Claim]) -> Claim | None:
         """The first of these runs that more could join."""
@@ -40,18 +50,39 @@ class Batches:
 
     def group(self, claims: Sequence[Claim]) -> list[list[Claim]]:
         """Runs to be carried on together; a run that does not stand at a batch step is a group of its own."""
-        together: defaultdict[tuple[str, int, int, str | None], list[Claim]] = defaultdict(list)
+        together: defaultdict[Kind, list[Claim]] = defaultdict(list)
         alone: list[list[Claim]] = []
         for claim in claims:
             if _joins(claim):
-                together[claim.flow.name, claim.flow.version, claim.position, claim.company].append(claim)
+                together[_kind(claim)].append(claim)
             else:
                 alone.append([claim])
         return [part for group in together.values() for part in _parts(group)] + alone
 
     def is_batch(self, group: Sequence[Claim]) -> bool:
-        """Whether the group is to be done as a batch."""
-        return len(group) > 1
+        """Whether the group is to be done as a batch, its own or one that gathers now."""
+        return len(group) > 1 or (_joins(group[0]) and _kind(group[0]) in self._gathering)
+
+    def hand_over(self, group: Sequence[Claim]) -> bool:
+        """Leave the group to the thread that waits for the turn of its kind; False if none does, so wait yourself."""
+        with self._lock:
+            gathering = self._gathering.get(_kind(group[0]))
+            if gathering is None:
+                self._gathering[_kind(group[0])] = list(group)
+                return False
+            gathering += group
+            return True
+
+    @contextmanager
+    def turn(self, kind_of: Claim) -> Iterator[list[Claim]]:
+        """The turn of that kind, which nobody else of this process has meanwhile: all that gathered for it."""
+        kind = _kind(kind_of)
+        with self._lock:
+            turn = self._turns.setdefault(kind, threading.Lock())
+        with turn:
+            with self._lock:
+                gathered = self._gathering.pop(kind)
+            yield gathered
 
     def carry(self, group: Sequence[Claim]) -> Committed:
         """Do the step for all of them; the committed moves, and whether someone asks the run to stop.
@@ -130,6 +161,10 @@ def _joins(claim: Claim) -> bool:
         and not claim.cancel_requested
         and (isinstance(claim.step, WaitStep) or claim.step.together is None or claim.company is not None)
     )
+
+
+def _kind(claim: Claim) -> Kind:
+    return claim.flow.name, claim.flow.version, claim.position, claim.company
 
 
 def _size(claim: Claim) -> int:

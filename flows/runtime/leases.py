@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -110,7 +111,7 @@ class Leases:
         self.worker: Final = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._database = database
         self._catalogue = catalogue
-        self._held: set[tuple[int, int]] = set()
+        self._held: Counter[tuple[int, int]] = Counter()
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._beat: threading.Thread | None = None
@@ -193,7 +194,7 @@ class Leases:
         )
 
     def hold(self, claims: Iterable[Claim]) -> None:
-        """Prolong the leases of these runs from now on."""
+        """Prolong the leases of these runs from now on, until they are forgotten as often as they were held."""
         with self._lock:
             self._held.update((claim.run.id, claim.fence) for claim in claims)
             if self._held and self._beat is None:
@@ -203,7 +204,11 @@ class Leases:
     def forget(self, claims: Iterable[Claim]) -> None:
         """Stop prolonging. ``claims`` as they were given out: another thread may hold a later claim of the run."""
         with self._lock:
-            self._held.difference_update((claim.run.id, claim.fence) for claim in claims)
+            for claim in claims:
+                name = claim.run.id, claim.fence
+                self._held[name] -= 1
+                if self._held[name] <= 0:
+                    del self._held[name]
 
     def give_back(self, claims: list[Claim]) -> None:
         """Let others have runs that were claimed but not begun."""

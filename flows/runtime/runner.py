@@ -207,20 +207,36 @@ class Runner:
     def _carry_all(self, claims: list[Claim]) -> int:
         steps = 0
         groups = self._batches.group(claims)
-        while groups:
-            group = groups.pop(0)
-            if self._stopping.is_set():
-                self._leases.give_back([claim for each in (group, *groups) for claim in each])
-                break
-            if self._batches.is_batch(group):
-                committed = self._carry_batch(group)
-                steps += len(committed)
-                still = [move.claim_after(cancel_requested=cancel) for move, cancel in committed]
-                groups += self._batches.group([claim for claim in still if claim is not None])
-            else:
-                (claim,) = group
-                steps += self._carry(claim)[1]
+        adopted: list[Claim] = []
+        try:
+            while groups:
+                group = groups.pop(0)
+                if self._stopping.is_set():
+                    self._leases.give_back([claim for each in (group, *groups) for claim in each])
+                    break
+                if self._batches.is_batch(group):
+                    committed = self._carry_gathered(group, adopted)
+                    steps += len(committed)
+                    still = [move.claim_after(cancel_requested=cancel) for move, cancel in committed]
+                    groups += self._batches.group([claim for claim in still if claim is not None])
+                else:
+                    (claim,) = group
+                    steps += self._carry(claim)[1]
+        finally:
+            self._leases.forget(adopted)
         return steps
+
+    def _carry_gathered(self, group: list[Claim], adopted: list[Claim]) -> Committed:
+        """Do a batch with all who gather for it, who are ``adopted``; nothing if another thread takes these along."""
+        self._leases.hold(group)
+        if self._batches.hand_over(group):
+            return []
+        with self._batches.turn(group[0]) as gathered:
+            adopted += gathered
+            if self._stopping.is_set():
+                self._leases.give_back(gathered)
+                return []
+            return [done for part in self._batches.group(gathered) for done in self._carry_batch(part)]
 
     def _carry_batch(self, group: list[Claim]) -> Committed:
         first = group[0]
