@@ -138,11 +138,11 @@ def _tier_name(words: Words, tier: Tier) -> str:
 
 def _tiers(words: Words, tiers: Sequence[Tier]) -> Html:
     steps = []
-    for tier in tiers:
+    for number, tier in enumerate(tiers, 1):
         within = []
-        if tier.tolerance:
+        if tier.tolerance and number < len(tiers):
             within.append(words("rules.tolerance", share=f"{tier.tolerance:.0%}"))
-        if tier.slack:
+        if tier.slack and number < len(tiers):
             within.append(words("rules.slack", count=f"{tier.slack:g}"))
         told = h("span", ", ".join(within), cls="muted") if within else None
         steps.append(h("li", h("b", words.name("tier", tier.by)), " ", told))

@@ -100,7 +100,8 @@ def _card(words: Words, key: str, before: float, after: float, form: str, less_i
     return h(
         "div",
         h("span", words(f"what_if.{key}"), cls="muted"),
-        h("div", h("span", f"{before:{form}}", cls="muted"), "→", h("b", f"{after:{form}}"), moved, cls="line"),
+        h("div", h("span", f"{before:{form}}", cls="muted"), "→", h("b", f"{after:{form}}"), cls="line"),
+        moved,
         bars,
         cls="card",
     )
