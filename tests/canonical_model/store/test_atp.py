@@ -1,5 +1,6 @@
 """What may be promised of a SKU at each place, and of a bundle by its parts."""
 
+import random
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -12,7 +13,7 @@ from psycopg.rows import DictRow
 
 from canonical_model.store import atp, locations, products, stock
 from canonical_model.store.atp import Scope, find_goods, goods_touched
-from tests.canonical_model.store.shelf import OWNER, Shelf, snapshot
+from tests.canonical_model.store.shelf import OWNER, Shelf, delta, snapshot
 
 pytestmark = pytest.mark.every_postgres
 BRAND = "yunshang"
@@ -102,6 +103,35 @@ def test_what_touches_a_part_touches_its_bundles(shelf: Shelf) -> None:
     [a] = find_goods(shelf.connection, OWNER, BRAND, ["A"])
     assert [each.sku for each in goods_touched(shelf.connection, OWNER, BRAND, [a.sku_id])] == ["A", "SET"]
     assert find_goods(shelf.connection, OWNER, BRAND, ["UNHEARD"]) == []
+
+
+def hold(shelf: Shelf, reference: str, line: stock.HoldLine) -> object:
+    return stock.hold(shelf.connection, owner=OWNER, brand=BRAND, order_id=1, reference=reference, lines=[line])
+
+
+DAYS = [date(2026, 4, 1), date(2026, 6, 1), date(2026, 9, 1)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_promised_can_be_held_and_one_more_cannot(shelf: Shelf, seed: int) -> None:
+    rng = random.Random(seed)
+    products.upsert_products(shelf.connection, [{**shelf.product("A"), "batch_managed": True}])
+    shelf.apply(*[snapshot(rng.randint(0, 6), batch=f"L{n}", expires_on=str(day)) for n, day in enumerate(DAYS)])
+    level = shelf.level().level_id
+    for number in range(6):
+        line = stock.HoldLine(1, level, rng.randint(1, 4), rng.choice([None, *DAYS]))
+        if hold(shelf, f"P{number}", line) == stock.Held() and rng.random() < 0.4:
+            shelf.ship(f"P{number}", line.quantity, seconds=10)
+        if rng.random() < 0.3:
+            shelf.apply(delta(-1, seconds=20 + number, source_id=f"d{number}"))
+    for number, day in enumerate([None, *DAYS, date(2027, 1, 1)]):
+        units = figures(shelf.connection, "A", Scope(min_expiry=day)).get("W1", 0)
+        for wanted, answer in ((units + 1, stock.Short((level,))), (units, stock.Held())):
+            if wanted:
+                line = stock.HoldLine(1, level, wanted, day)
+                assert hold(shelf, f"Q{number}", line) == answer, (day, units)
+        if units:
+            shelf.release(f"Q{number}")
 
 
 counts = st.integers(0, 20)
