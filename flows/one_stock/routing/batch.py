@@ -117,9 +117,9 @@ class _Board:
     def changes(self) -> tuple[Change, ...]:
         found = []
         for key, plan in sorted(self.plans.items()):
-            if plan.offers is not None and plan.uses != self.stood[key].uses:
-                saving = self.stood[key].cost - plan.cost
-                found.append(Change(key, *self.seats[key].told(plan.offers), saving))
+            if plan.decision is not None and plan.uses != self.stood[key].uses:
+                told = self.seats[key].told(plan.offers, plan.decision)
+                found.append(Change(key, *told, self.stood[key].cost - plan.cost))
         return tuple(found)
 
     def improve(self) -> int:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from flows.one_stock.routing.allocate import wanted_units
@@ -40,8 +40,8 @@ class OpenOrder:
 class Answer:
     """A plan: what it uses of the pool, what it leaves unfilled by line, and how good it is for its order.
 
-    ``guarded``: its sums on the tiers that come before cost. ``offers``: what it was chosen from, None for the plan
-    that stood at first.
+    ``guarded``: its sums on the tiers that come before cost. ``decision``: what it is the plan of, and ``offers`` what
+    that was made of; None for the plan that stood at first.
     """
 
     plan: Plan
@@ -49,7 +49,8 @@ class Answer:
     unfilled: Mapping[int, int]
     cost: float
     guarded: tuple[float, ...]
-    offers: Offers | None = None
+    decision: Decision | None = None
+    offers: Offers = field(default_factory=dict)
 
     @property
     def missing(self) -> int:
@@ -127,7 +128,7 @@ class Seat:
         """The plan that stands at first; None when it uses a place that the order may not use any more."""
         if any(parcel.place_id not in self._places for parcel in self.order.plan.parcels):
             return None
-        return self._valued(self.order.plan, None)
+        return self._valued(self.order.plan)
 
     def ask(self, pool: Pool) -> Answer:
         """What the order's rules make of the pool."""
@@ -139,17 +140,17 @@ class Seat:
         if known is None:
             places = tuple(_at(self._places[place_id], offers) for place_id, *_ in question)
             decision = decide(replace(self.order.problem, places=places), self.order.rules)
-            known = self._answers[question] = self._valued(decision.plan, offers)
+            known = self._answers[question] = self._valued(decision.plan, decision, offers)
         return known
 
-    def told(self, offers: Offers) -> tuple[Problem, Decision]:
-        """The question with every place of the order, as it goes on record, and the decision."""
+    def told(self, offers: Offers, decision: Decision) -> tuple[Problem, Decision]:
+        """Question and decision as they go on record: with every place of the order, also those without its goods."""
         places = tuple(
             _at(place, offers) if place.id in offers else replace(place, stock={})
             for place in self.order.problem.places
         )
         problem = replace(self.order.problem, places=places)
-        return problem, decide(problem, self.order.rules)
+        return problem, replace(decision, considered=decide(problem, self.order.rules).considered)
 
     def _may_use(self, place: Place, offers: Offers) -> bool:
         return removed_by(_at(place, offers), self.order.problem, self.order.rules, self._wanted) is None
@@ -163,7 +164,7 @@ class Seat:
                     offers.setdefault(place_id, {})[sku_id] = min(units, wanted) if self._capped else units
         return offers
 
-    def _valued(self, plan: Plan, offers: Offers | None) -> Answer:
+    def _valued(self, plan: Plan, decision: Decision | None = None, offers: Offers | None = None) -> Answer:
         uses, unfilled = Counter[Unit](), Counter[int]()
         guarded = [0.0] * self._guards
         cost = 0.0
@@ -176,7 +177,7 @@ class Seat:
                 uses[parcel.place_id, line.sku_id] += line.quantity
         for line in plan.unfilled:
             unfilled[line.line_no] += line.quantity
-        return Answer(plan, uses, unfilled, cost, tuple(guarded), offers)
+        return Answer(plan, uses, unfilled, cost, tuple(guarded), decision, offers or {})
 
 
 def _at(place: Place, offers: Offers) -> Place:
