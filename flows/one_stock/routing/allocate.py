@@ -23,10 +23,6 @@ class Need:
         """Units in a set."""
         return sum(units for _, units in self.goods)
 
-    def sets_in(self, stock: Mapping[int, int]) -> int:
-        """How many of the sets this stock holds."""
-        return sets_in(self.goods, stock, self.quantity)
-
 
 def items_of(items: Iterable[Item], rules: Rules) -> list[Item]:
     """The items in an order that does not depend on how they are listed; one item where all must stay together."""
@@ -75,6 +71,17 @@ def are_apart(needs: Iterable[Need]) -> bool:
                 return False
             seen.add(sku_id)
     return True
+
+
+def sets_held(needs: Sequence[Need], places: Iterable[Place]) -> list[list[int]]:
+    """Sets of each need, by place, then need."""
+    if all(need.units == 1 for need in needs):
+        plain = [(need.goods[0][0], need.quantity) for need in needs]
+        return [
+            [(held if held < most else most) if (held := get(sku_id, 0)) > 0 else 0 for sku_id, most in plain]
+            for get in [place.stock.get for place in places]
+        ]
+    return [[sets_in(need.goods, place.stock, need.quantity) for need in needs] for place in places]
 
 
 def spread(

@@ -11,8 +11,8 @@ from typing import Final
 EPS: Final = 1e-9
 MAX_CELLS: Final = 8_000
 """Relaxations with more rows × columns are priced step by step instead of by the simplex method."""
-CORE: Final = 40
-CORE_A_ROW: Final = 3
+CORE: Final = 60
+CORE_A_ROW: Final = 4
 CORE_A_ROUND: Final = 10
 CORE_ROUNDS: Final = 6
 STEP_WORK: Final = 400_000

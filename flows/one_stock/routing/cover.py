@@ -1,13 +1,14 @@
 """Choosing the places: the best set of them that holds what is wanted, tier after tier.
 
-This is weighted set multi-cover. Prune what cannot help; try whether one place is enough; else let the relaxation price
-the needs, take greedily by those prices, and search what is left (``tree``).
+This is weighted set multi-cover. Prune what cannot help; try whether one or two places are enough; else let the
+relaxation price the needs, take greedily by those prices, and search what is left (``tree``).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.one_stock.routing import greedy
+from flows.one_stock.routing.holders import offer_pairs
 from flows.one_stock.routing.task import NEAR, Best, Effort, Pool, Task
 from flows.one_stock.routing.tree import Tree
 
@@ -82,7 +83,7 @@ def _search(task: Task, best: Best, effort: Effort) -> Best:
     best.offer(task, start)
     if not task.pool.caps or not any(task.pool.wanted):
         return best
-    if not task.short and _one_is_enough(task, best):
+    if not task.short and _few_are_enough(task, best):
         return best
     tree = Tree(task, best, effort, range(len(task.cost)))
     proved = tree.rounded(tree.run())
@@ -90,14 +91,17 @@ def _search(task: Task, best: Best, effort: Effort) -> Best:
     return best
 
 
-def _one_is_enough(task: Task, best: Best) -> bool:
-    """Offers the cheapest column that holds everything; True when no two columns together can be cheaper."""
+def _few_are_enough(task: Task, best: Best) -> bool:
+    """Offers the best single column and the best two; True when no more columns together can be cheaper."""
     wanted = list(task.pool.wanted)
     full = [column for column, caps in enumerate(task.pool.caps) if list(caps) == wanted and task.allows((column,))]
     if full:
         best.offer(task, (min(full, key=lambda column: (task.cost[column], column)),))
-    least = sum(sorted(task.cost)[:2]) if len(task.cost) > 1 else float("inf")
-    if task.pool.most == 1 or (len(best.columns) == 1 and best.ends(least)):
-        best.proved = best.value
-        return True
+    cheapest = [*sorted(task.cost)[:3], *[float("inf")] * 3]
+    for count in (2, 3):
+        if task.pool.most < count or best.ends(sum(cheapest[:count])):
+            best.proved = best.value
+            return True
+        if count == 2:
+            offer_pairs(task, best)
     return False

@@ -12,6 +12,7 @@ from flows.one_stock.routing.allocate import (
     items_of,
     needs_of,
     parcels_of,
+    sets_held,
     spread,
     unfilled_of,
     wanted_units,
@@ -84,7 +85,7 @@ def _choice(
 ) -> _Choice:
     aims, cost_aim = _aims(places, points, rules)
     needs = needs_of(items, together=rules.split_lines)
-    caps = [[need.sets_in(place.stock) for need in needs] for place in places]
+    caps = sets_held(needs, places)
     pool = _pool(needs, caps, rules)
     chosen = cover.choose(pool, aims, effort)
     kept = [places[column] for column in chosen.columns]

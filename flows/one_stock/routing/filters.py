@@ -62,6 +62,7 @@ def _by_state(place: Place, rules: Rules, wanted: Collection[int]) -> str | None
         return CLOSED
     if filters.capacity and place.capacity_left is not None and place.capacity_left <= 0:
         return CAPACITY
-    if not any(place.stock.get(sku_id, 0) > 0 for sku_id in wanted):
-        return NO_STOCK
-    return None
+    for sku_id in wanted:
+        if place.stock.get(sku_id, 0) > 0:
+            return None
+    return NO_STOCK

@@ -5,13 +5,13 @@ at least k + 1; each case is priced for itself, which proves far more. Where a b
 trees of their own, with prices that fit what is left there.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Final
 
 from flows.one_stock.routing import bounds, greedy
+from flows.one_stock.routing.holders import Holders, bits
 from flows.one_stock.routing.problem import Stopped
 from flows.one_stock.routing.task import NEAR, Best, Effort, Task, left_by, minus
 
@@ -182,7 +182,7 @@ class _Walk:
         ]
         self.sides = [([vector[column] for column in self.order], limit) for vector, limit in task.sides]
         self.cost = [tree.cost[index] for index in order]
-        self.holders = [_Holders([caps[need] for caps in self.caps]) for need in range(count)]
+        self.holders = [Holders([caps[need] for caps in self.caps]) for need in range(count)]
         self.nodes = 0
 
     def run(self) -> float:
@@ -204,7 +204,7 @@ class _Walk:
         if need < 0 or len(node.taken) >= self.most:
             return INFINITE
         least, free, below, caps = INFINITE, node.free, node.below, self.caps
-        columns = _bits(options)
+        columns = bits(options)
         wanted = node.left[need]
         reach = sum([caps[column][need] for column in columns])
         for column in self._promising(columns, node.value, here):
@@ -223,7 +223,7 @@ class _Walk:
                 return min(least, here)
         if self.task.short:
             rest = free & options
-            below -= sum([min(0.0, self.reduced[column]) for column in _bits(rest)])
+            below -= sum([min(0.0, self.reduced[column]) for column in bits(rest)])
             least = min(least, self._visit(replace(node, free=free & ~rest, below=below)))
         return least
 
@@ -261,7 +261,7 @@ class _Walk:
             and not self.best.ends(value + REPRICE_MORE * cheapest)
         ):
             chosen = (*self.tree.chosen, *[self.order[index] for index in child.taken])
-            columns = [self.order[index] for index in _bits(free)]
+            columns = [self.order[index] for index in bits(free)]
             return max(lower, Tree(self.task, self.best, self.effort, columns, chosen).run())
         return max(lower, self._visit(child))
 
@@ -276,7 +276,7 @@ class _Walk:
                 fit &= holders.of(sets)
                 if not fit:
                     return False
-        for column in _bits(fit):
+        for column in bits(fit):
             if node.value + self.cost[column] >= self.best.value:
                 break
             before = self.best.value
@@ -326,33 +326,3 @@ class _Node:
     base: float
     below: float
     used: tuple[float, ...]
-
-
-class _Holders:
-    """The columns that hold at least so many sets of one need."""
-
-    def __init__(self, caps: Sequence[int]) -> None:
-        by_caps = sorted(((cap, column) for column, cap in enumerate(caps) if cap), reverse=True)
-        self.caps = [-cap for cap, _ in by_caps]
-        self.masks = [0]
-        for _, column in by_caps:
-            self.masks.append(self.masks[-1] | 1 << column)
-        self.any = self.masks[-1]
-        self.known: dict[int, int] = {}
-
-    def of(self, sets: int) -> int:
-        """Those with ``sets`` or more."""
-        found = self.known.get(sets)
-        if found is None:
-            found = self.known[sets] = self.masks[bisect_right(self.caps, -sets)]
-        return found
-
-
-def _bits(mask: int) -> list[int]:
-    """The positions of the ones, ascending."""
-    found = []
-    while mask:
-        low = mask & -mask
-        found.append(low.bit_length() - 1)
-        mask ^= low
-    return found
