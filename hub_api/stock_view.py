@@ -274,13 +274,17 @@ _LOTS: Final = """
     ORDER BY lot.level_id, lot.expires_on NULLS LAST, lot.batch
 """
 _HOLDS: Final = """
-    SELECT hold.id, hold.reference, hold.line_no, hold.order_id, sales_order.channel, sales_order.order_no,
+    SELECT hold.id, hold.reference, hold.line_no, hold.order_id,
+        coalesce(sales_order.channel, checkout.channel) AS channel,
+        coalesce(sales_order.order_no, checkout.order_no) AS order_no,
         location.code AS location, location.name AS location_name, level.quality, hold.quantity, hold.deducting,
         hold.state, hold.named, hold.picked, hold.created_at, hold.expires_at
     FROM stock_level AS level
     JOIN stock_hold AS hold ON hold.level_id = level.id AND hold.deducting > 0
     JOIN location ON location.id = level.location_id
     LEFT JOIN sales_order ON sales_order.id = hold.order_id
+    LEFT JOIN checkout ON hold.order_id IS NULL AND checkout.owner = hold.owner AND checkout.brand = hold.brand
+        AND checkout.id = substring(hold.reference FROM '^C([0-9]{8,18})-')::bigint
     WHERE level.owner = %(owner)s AND level.brand = %(brand)s AND level.sku_id = %(sku)s
     ORDER BY hold.id DESC LIMIT %(most)s
 """

@@ -13,7 +13,8 @@ from hub_api.console.widgets import Column, code, facts, link, moment, panel, st
 from hub_api.console.words import NOTHING, Words
 from hub_api.decisions import OrderDecisions, Tried
 
-MOST_ROWS: Final = 15
+MOST_ABLE: Final = 12
+MOST_REMOVED: Final = 8
 OPEN_LINES: Final = 3
 NEAREST: Final = 3
 MOST_NAMES: Final = 14
@@ -244,8 +245,9 @@ def _considered(words: Words, line: Told) -> str:
 def _places(view: View, told: Told, line: Told) -> tuple[Html, Html | None]:
     words = view.words
     ordered = sorted(line["places"], key=lambda place: _rank(place, told["tiers"]))
-    kept = [place for place in ordered if place["removed_by"] is None]
-    shown = kept + [place for place in ordered if place["removed_by"] is not None][: max(0, MOST_ROWS - len(kept))]
+    able = [place for place in ordered if place["removed_by"] is None]
+    removed = [place for place in ordered if place["removed_by"] is not None]
+    shown = able[: max(MOST_ABLE, sum(1 for place in able if place["chosen"]))] + removed[:MOST_REMOVED]
     columns = [
         Column("field.location"),
         Column("decision.km", "number"),
@@ -266,7 +268,7 @@ def _places(view: View, told: Told, line: Told) -> tuple[Html, Html | None]:
         )
         for place in shown
     ]
-    rest = Counter(place["removed_by"] for place in ordered if place not in shown)
+    rest = Counter(place["removed_by"] or "able" for place in [*able, *removed] if place not in shown)
     more = ", ".join(f"{words.name('removed', word)} × {count}" for word, count in rest.most_common())
     note = h("p", words("decision.more_removed", reasons=more), cls="muted map-note") if rest else None
     return table(words, columns, rows, caption="decision.lines"), note

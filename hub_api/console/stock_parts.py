@@ -296,9 +296,10 @@ def _freshness(view: View, place: PlaceStock) -> Html:
 
 def _hold_row(view: View, hold: Row) -> tuple[Any, ...]:
     words = view.words
-    whose: Any = words("stock.checkout")
+    number = f"{hold['channel']} {hold['order_no']}" if hold["order_no"] else None
+    whose: Any = h("span", words("stock.checkout"), h("span", " ", number, cls="muted") if number else None)
     if hold["order_id"] is not None:
-        whose = link(f"{hold['channel']} {hold['order_no']}", view.link(f"/orders/{hold['order_id']}"))
+        whose = link(number, view.link(f"/orders/{hold['order_id']}"))
     expires = moment(words, hold["expires_at"]) if hold["expires_at"] else h("span", words("stock.kept"), cls="muted")
     age = h("span", words.ago(hold["created_at"]), title=words.full_time(hold["created_at"]))
     return (

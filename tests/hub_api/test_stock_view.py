@@ -49,10 +49,15 @@ def test_batches_are_those_of_the_last_count_earliest_expiry_first(hub: Hub, poo
 
 def test_holds_name_their_order_or_are_a_shoppers(hub: Hub, pool: Pool) -> None:
     order_id = pool.buy("M1", quantity=2)
-    pool.keep("C1", ("W-GZ", TEE, 1))
+    (row,) = hub.database.run(
+        "INSERT INTO checkout (owner, brand, channel, order_no, fingerprint, expires_at)"
+        " VALUES (%s, %s, 'live', 'L7', 'f', now()) RETURNING id",
+        (OWNER, BRAND),
+    )
+    pool.keep(f"C{row['id']:08d}-1", ("W-GZ", TEE, 1))
     found = read_pool(hub, DESK, TEE)
     assert [(hold["order_no"], hold["order_id"], hold["deducting"]) for hold in found.holds] == [
-        (None, None, 1),
+        ("L7", None, 1),
         ("M1", order_id, 2),
     ]
     assert found.totals["held"] == 3

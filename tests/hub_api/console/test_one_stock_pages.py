@@ -1,13 +1,17 @@
 """The pages of the one stock: what they show, to whom, and that nothing of what systems sent becomes markup."""
 
 import re
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from flows.one_stock.what_if import WhatIf
 from flows.runtime.bootstrap import Hub
+from hub_api.console.decision_parts import lines
 from hub_api.console.map_parts import ASPECT, Dot, Way, map_options, window
 from hub_api.console.rules_parts import value
+from hub_api.console.view import View
 from hub_api.console.what_if_parts import summary
 from hub_api.console.words import Words
 from hub_api.routing_rules import publish_rules
@@ -49,6 +53,40 @@ def test_an_order_says_why_it_ships_from_there(hub: Hub, pool: Pool, visitor: Vi
         assert shown in page.text
     for personal in ("陈小一", "13812345678", "文三路"):
         assert personal not in page.text
+
+
+def test_every_round_of_an_order_has_its_tab(hub: Hub, pool: Pool, visitor: Visitor) -> None:
+    order_id = pool.buy("M1", quantity=2)
+    path = f"/console/orders/{order_id}/decisions"
+    browser = visitor("viewer")
+    assert f"{path}?round=1" not in browser.get(path).text
+    names = "owner, brand, order_id, action, rules_version, rules_fingerprint, cost, gap, stopped, record"
+    hub.database.run(
+        f"INSERT INTO order_decision ({names}, round, cause) SELECT {names}, 2, 'resourced' FROM order_decision"
+    )
+    page = browser.get(path).text
+    assert "Round 1 · placed" in page
+    assert "Round 2 · sent elsewhere" in page
+    assert "sent elsewhere" in re.sub(r"Round 2 · sent elsewhere", "", page)
+    assert f"{path}?round=1" in page
+
+
+def test_a_decision_among_very_many_places_stays_short() -> None:
+    places = [
+        {"place": f"S{n:03d}", "place_name": f"店 {n}", "km": float(n), "stock": 5, "scores": {"cost": 8.0 + n}}
+        | {"removed_by": None if n % 2 else "too_far", "chosen": int(n == 7)}
+        for n in range(300)
+    ]
+    told = {
+        "tiers": ["cost"],
+        "parcels": [{"place": "S007", "place_name": "店 7", "km": 7.0, "cost": 15.0, "lines": []}],
+        "lines": [{"line_no": 1, "sku": "A", "quantity": 1, "unfilled": 0, "places": places}],
+    }
+    view = cast(View, SimpleNamespace(words=Words("en")))
+    shown = lines(view, told)
+    assert shown.count("<tr>") == 1 + 12 + 8
+    assert shown.index("店 7 <") < shown.index("店 1 <")
+    assert "too far × 142, could have sent × 138" in shown
 
 
 @pytest.mark.parametrize("query", ["round=9", "rules=7", "round=x"])
