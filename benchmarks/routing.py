@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from benchmarks import harness, routing_data
+from benchmarks import harness, routing_batch, routing_data
 from flows.one_stock.routing.decide import decide
 from flows.one_stock.routing.problem import Place, Problem
 from flows.one_stock.routing.rulebook import Rules
@@ -141,6 +141,7 @@ def measure(quick: bool, folder: Path = routing_data.DATA) -> harness.Report:
         theirs / ours for each in tallies for theirs, ours in zip(each.solved_ms, each.ms_of_best, strict=True)
     )
     large(report, data, 3 if quick else 25, 1.0 if quick else LARGE_LIMIT_S)
+    routing_batch.measure_batch(report, data, quick=quick)
     return report
 
 
