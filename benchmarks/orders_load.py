@@ -72,7 +72,8 @@ def post(path: str, key: str, body: bytes) -> bytes:
 def push(address: tuple[str, int], requests: Sequence[bytes], clients: int, per_s: float | None = None) -> list[Sent]:
     """Send every request once over ``clients`` connections, in order; what became of each.
 
-    Each client sends its next one when its last is answered; with ``per_s`` not before its time has come either.
+    Each client sends its next one when its last is answered; with ``per_s`` not before it is due, and what a request
+    waits for a free client counts.
     """
     return asyncio.run(_push(address, requests, clients, per_s))
 
@@ -81,8 +82,8 @@ async def _push(address: tuple[str, int], requests: Sequence[bytes], clients: in
     loop = asyncio.get_running_loop()
     connections = [(await loop.create_connection(_Connection, *address))[1] for _ in range(clients)]
     waiting, done = iter(enumerate(requests)), list[Sent]()
-    started = time.monotonic()
-    await asyncio.gather(*(_client(each, waiting, done, started, per_s) for each in connections))
+    started_at = time.time()
+    await asyncio.gather(*(_client(each, waiting, done, started_at, per_s) for each in connections))
     for each in connections:
         each.close()
     return done
@@ -92,13 +93,11 @@ async def _client(
     connection: _Connection,
     waiting: Iterator[tuple[int, bytes]],
     done: list[Sent],
-    started: float,
+    started_at: float,
     per_s: float | None,
 ) -> None:
     for number, request in waiting:
-        due_in = started + number / per_s - time.monotonic() if per_s else 0
-        if due_in > 0:
-            await asyncio.sleep(due_in)
-        sent_at = time.time() - max(0.0, -due_in)
+        sent_at = started_at + number / per_s if per_s else time.time()
+        await asyncio.sleep(max(0.0, sent_at - time.time()))
         status = await connection.send(request)
         done.append(Sent(number, status, sent_at, time.time()))
