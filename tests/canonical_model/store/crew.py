@@ -13,9 +13,12 @@ LONGEST_S: Final = 90
 
 
 class Crew:
-    """``work(url, seed, **options)`` in so many processes; one is killed now and then, and another takes its place."""
+    """``work(url, seed, **options)`` in so many processes; every ``lives_s`` or so one is killed, and replaced."""
 
-    def __init__(self, url: str, work: Callable[..., None], processes: int, **options: Any) -> None:
+    def __init__(
+        self, url: str, work: Callable[..., None], processes: int, *, lives_s: float = 0.3, **options: Any
+    ) -> None:
+        self._lives_s = lives_s
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([work.__module__])
         self._url = url
@@ -55,5 +58,5 @@ class Crew:
             self.check()
             if time.monotonic() > next_kill:
                 self.kill_one()
-                next_kill = time.monotonic() + random.uniform(0.1, 0.5)
+                next_kill = time.monotonic() + self._lives_s * random.uniform(0.3, 1.7)
             time.sleep(0.02)
