@@ -1,6 +1,7 @@
 """A what-if as a picture: cost, parcels, distance, missing units and the busiest places, before and after. SVG."""
 
 from collections.abc import Sequence
+from math import ceil, floor, log10
 from typing import Any, Final
 
 import pygal
@@ -15,6 +16,7 @@ PANEL: Final = (300, 300)
 BUSIEST: Final = 15
 ROW: Final = 44
 LABEL: Final = 24
+TICKS: Final = 5
 BEFORE: Final = "#8a8f98"
 AFTER: Final = "#0b6bcb"
 SVG: Final = "http://www.w3.org/2000/svg"
@@ -47,10 +49,9 @@ def draw(found: WhatIf) -> str:
 
 
 def _sums(title: str, before: float, after: float) -> pygal.Bar:
-    chart = pygal.Bar(
-        **_look(*PANEL), title=title, print_values=True, value_formatter=_rounded, range=_range(before, after)
-    )
+    chart = pygal.Bar(**_look(*PANEL), title=title, print_values=True, value_formatter=_rounded)
     chart.x_labels = ["before", "after"]
+    chart.y_labels = _ticks(before, after)
     chart.add("", [{"value": before, "color": BEFORE}, {"value": after, "color": AFTER}])
     return chart
 
@@ -63,6 +64,7 @@ def _busiest(load: Sequence[dict[str, Any]]) -> pygal.HorizontalBar:
         value_formatter=_rounded,
     )
     rows = list(reversed(load))
+    chart.y_labels = _ticks(*(row[side]["parcels"] for row in rows for side in ("before", "after")))
     chart.x_labels = [row["node"] for row in rows]
     for side, colour in (("before", BEFORE), ("after", AFTER)):
         chart.add(side, [{"value": row[side]["parcels"], "color": colour} for row in rows])
@@ -111,8 +113,12 @@ def _load_height(load: Sequence[Any]) -> int:
     return 100 + ROW * len(load) if load else 0
 
 
-def _range(*values: float) -> tuple[float, float]:
-    return 0, max(*values, 1) * 1.15
+def _ticks(*values: float) -> list[float]:
+    """A few whole round figures from 0 to the largest value, or a little beyond."""
+    most = max(*values, 1.0)
+    power = 10 ** max(0, floor(log10(most / TICKS)))
+    step = next(power * times for times in (1, 2, 5, 10) if power * times * TICKS >= most or power * times >= most)
+    return [step * number for number in range(ceil(most / step) + 1)]
 
 
 def _rounded(value: float) -> str:

@@ -27,7 +27,7 @@ def routing(yipan: Yipan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> An
 
 def test_it_prints_every_order_with_its_parcels_and_the_totals(routing: Any) -> None:
     found = routing(*FILES, "--json").json
-    assert [order["order_no"] for order in found["orders"]] == [f"M10{number:02d}" for number in range(1, 11)]
+    assert [order["order_no"] for order in found["orders"]] == [f"M10{number:02d}" for number in range(1, 12)]
     for order in found["orders"]:
         assert list(order) == ["order_no", "parcels", "cost", "gap", "ms", "unfilled"]
         for parcel in order["parcels"]:
@@ -38,7 +38,7 @@ def test_it_prints_every_order_with_its_parcels_and_the_totals(routing: Any) -> 
     (short,) = [order for order in found["orders"] if order["unfilled"]]
     sent = sum(line["qty"] for parcel in short["parcels"] for line in parcel["lines"])
     assert sent + short["unfilled"][0]["qty"] == wanted["qty"]
-    assert found["totals"]["orders"] == 10
+    assert found["totals"]["orders"] == 11
     assert found["totals"]["cost"] == pytest.approx(sum(order["cost"] for order in found["orders"]))
     assert sum(row["parcels"] for row in found["totals"]["load"]) == found["totals"]["parcels"]
 
@@ -48,7 +48,7 @@ def test_independent_orders_all_find_the_stock_untouched(routing: Any) -> None:
     Path("orders.csv").write_text(reversed_orders(Path("orders.csv").read_text("utf-8")), "utf-8")
     second = routing(*FILES, "--independent", "--json").json
     assert without_ms(first) == without_ms(second)
-    assert second["orders"][0]["order_no"] == "M1010"
+    assert second["orders"][0]["order_no"] == "M1011"
 
 
 def reversed_orders(text: str) -> str:
@@ -83,7 +83,7 @@ def test_an_explanation_names_every_place(routing: Any) -> None:
 def test_two_rulebooks_are_compared_and_drawn(routing: Any) -> None:
     words = (*FILES[:-1], "rules_whole.toml", "--what-if", "--against", "rules.toml")
     found = routing(*words, "--picture", "p.svg", "--json").json
-    assert len(found["orders"]) == 10
+    assert len(found["orders"]) == 11
     assert found["changed"] == sum(order["changed"] for order in found["orders"]) > 0
     for side in ("before", "after"):
         parcels = [order[side]["parcels"] for order in found["orders"]]
@@ -105,10 +105,10 @@ def test_files_that_are_wrong_are_told_by_file_line_and_column(routing: Any) -> 
         file.write("XX,0012,1\nSH01,0012,-1\n")
     said = routing(*FILES, "--json")
     assert said.code == 4
-    assert [error["field"] for error in said.json["errors"]] == ["stock.csv:28:node", "stock.csv:29:qty"]
+    assert [error["field"] for error in said.json["errors"]] == ["stock.csv:30:node", "stock.csv:31:qty"]
     spoken = routing(*FILES)
     assert (spoken.code, spoken.out) == (4, "")
-    assert "stock.csv:28:node" in spoken.err
+    assert "stock.csv:30:node" in spoken.err
 
 
 @pytest.mark.parametrize(
