@@ -12,25 +12,21 @@ from psycopg.rows import DictRow
 from canonical_model.location import Service
 from canonical_model.product import ProductKind
 from canonical_model.store.availability import pool
-from canonical_model.store.crosswalk import HUB
+from canonical_model.store.crosswalk import HUB, resolve
 
-_GOODS: Final = """
-    SELECT sku.id, sku.code, part.inner_id AS part_id, part.quantity
-    FROM sku LEFT JOIN LATERAL (
-        SELECT DISTINCT ON (component.position) name.inner_id, (component.value ->> 'quantity')::bigint AS quantity
-        FROM jsonb_array_elements(sku.body -> 'components') WITH ORDINALITY AS component (value, position)
-        LEFT JOIN crosswalk AS name ON name.owner = sku.owner AND name.brand = sku.brand AND name.kind = 'sku'
-            AND name.scheme IN (sku.system, %(hub)s) AND name.outside_id = component.value ->> 'sku'
-        ORDER BY component.position, name.scheme = %(hub)s
-    ) AS part ON sku.body ->> 'kind' = %(bundle)s
-    WHERE sku.owner = %(owner)s AND sku.brand = %(brand)s
+_BY_CODE: Final = """
+    SELECT id, code, system, body ->> 'kind' AS kind, body -> 'components' AS components FROM sku
+    WHERE owner = %(owner)s AND brand = %(brand)s AND code = ANY (%(skus)s) ORDER BY code
 """
 
-_BY_CODE: Final = _GOODS + " AND sku.code = ANY (%(skus)s) ORDER BY sku.code"
-
-_CHANGED: Final = (
-    _GOODS + " AND (sku.id = ANY (%(changed)s::bigint[]) OR (sku.body ->> 'kind' = 'bundle')) ORDER BY sku.code"
-)
+_CHANGED: Final = """
+    SELECT id, code, system, body ->> 'kind' AS kind, body -> 'components' AS components FROM sku
+    WHERE owner = %(owner)s AND brand = %(brand)s AND id = ANY (%(changed)s::bigint[])
+    UNION
+    SELECT id, code, system, body ->> 'kind', body -> 'components' FROM sku
+    WHERE owner = %(owner)s AND brand = %(brand)s AND body ->> 'kind' = 'bundle'
+    ORDER BY code
+"""
 
 _PLACES: Final = """
     SELECT id, code, name, kind, region_code FROM location
@@ -127,20 +123,32 @@ def list_safety(
     return {row["sku_id"]: row["units"] for row in rows}
 
 
-def _goods(connection: Connection[DictRow], query: Any, asked: dict[str, Any]) -> list[Goods]:
-    codes: dict[int, str] = {}
-    parts: defaultdict[int, dict[int | None, int]] = defaultdict(dict)
-    for row in connection.execute(query, {**asked, "hub": HUB, "bundle": ProductKind.BUNDLE}):
-        codes[row["id"]] = row["code"]
-        if row["quantity"] is not None:
-            held = parts[row["id"]]
-            held[row["part_id"]] = held.get(row["part_id"], 0) + row["quantity"]
-    return [Goods(sku_id, code, _known(parts.get(sku_id, {sku_id: 1}))) for sku_id, code in codes.items()]
+def _goods(connection: Connection[DictRow], query: Any, asked: Mapping[str, Any]) -> list[Goods]:
+    rows = connection.execute(query, asked).fetchall()
+    named: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row["kind"] == ProductKind.BUNDLE:
+            for scheme in (row["system"], HUB):
+                named[scheme] |= {part["sku"] for part in row["components"] or ()}
+    whose = {"owner": asked["owner"], "brand": asked["brand"], "kind": "sku"}
+    known = {
+        scheme: resolve(connection, **whose, scheme=scheme, outside_ids=sorted(codes))
+        for scheme, codes in named.items()
+    }
+    return [Goods(row["id"], row["code"], _parts(row, known)) for row in rows]
 
 
-def _known(parts: Mapping[int | None, int]) -> dict[int, int] | None:
-    known = {sku_id: quantity for sku_id, quantity in parts.items() if sku_id is not None}
-    return known if len(known) == len(parts) else None
+def _parts(row: Mapping[str, Any], known: Mapping[str, Mapping[str, int]]) -> dict[int, int] | None:
+    """A part is named as the bundle's own source names it, or by the hub's code."""
+    if row["kind"] != ProductKind.BUNDLE:
+        return {row["id"]: 1}
+    parts: defaultdict[int, int] = defaultdict(int)
+    for part in row["components"] or ():
+        sku_id = known[row["system"]].get(part["sku"]) or known[HUB].get(part["sku"])
+        if sku_id is None:
+            return None
+        parts[sku_id] += part["quantity"]
+    return dict(parts)
 
 
 def _at_places(
