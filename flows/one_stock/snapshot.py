@@ -105,6 +105,7 @@ class Snapshot:
         self.day: Final = local.date()
         rows = availability.list_places(connection, owner, brand, self.day)
         self._facts = [_fact(row, brand, local) for row in rows]
+        self._is_any_bounded = any(row["service_regions"] or row["service_radius_km"] is not None for row in rows)
         self._ids = [row["id"] for row in rows]
         self._points = tuple(turn(row["lat"], row["lon"]) for row in rows)
         self._limited = [n for n, fact in enumerate(self._facts) if fact.capacity_left is not None]
@@ -188,7 +189,11 @@ class Snapshot:
         goods = self._goods[shelf]
         left, weekly, nothing = goods.left, self._weekly, dict[int, float]()
         km = self._km(wish)
-        serves = [_serves(fact.row, wish.region_code, far) for fact, far in zip(self._facts, km, strict=True)]
+        serves = (
+            [_serves(fact.row, wish.region_code, far) for fact, far in zip(self._facts, km, strict=True)]
+            if self._is_any_bounded
+            else [True] * len(km)
+        )
         places = [
             Place(
                 fact.id,
