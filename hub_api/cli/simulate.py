@@ -66,6 +66,12 @@ def routing(
     files = [file for file in (orders, nodes, stock) if file is not None]
     if picture and not what_if:
         raise _refused("--picture draws a comparison; add --what-if")
+    if explained and what_if:
+        raise _refused("--explain is about one way, --what-if about two; ask for one of them")
+    if files and (since or until or channel or brand):
+        raise _refused(
+            "--since, --until, --channel and --brand choose among recorded orders; leave them out with files"
+        )
     if what_if and not files:
         asked = Asked(_moment(since, "--since"), _moment(until, "--until"), channel, limit, independent)
         _show_comparison(_recorded(book, asked, brand, as_json=as_json), picture, as_json=as_json)

@@ -3,7 +3,8 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 
 from flows.one_stock.replay import replay
 from flows.one_stock.routing.decide import decide
@@ -40,6 +41,17 @@ def test_a_recorded_problem_is_decided_as_it_was_under_the_recorded_rules(world:
 
 @given(worlds())
 def test_nothing_differs_under_the_rules_of_the_day(world: World) -> None:
+    assert_replayed_as_it_was(world)
+
+
+@pytest.mark.soak
+@settings(max_examples=3_000)
+@given(worlds())
+def test_nothing_differs_in_many_more_worlds(world: World) -> None:
+    assert_replayed_as_it_was(world)
+
+
+def assert_replayed_as_it_was(world: World) -> None:
     records = recorded(world, RULES)
     for independent in (False, True):
         for (record, _), again in zip(records, replay(records, RULES.rules, independent=independent), strict=True):

@@ -119,6 +119,8 @@ def test_files_that_are_wrong_are_told_by_file_line_and_column(routing: Any) -> 
         (*FILES, "--what-if"),
         (*FILES, "--against", "rules.toml"),
         (*FILES, "--picture", "p.svg"),
+        (*FILES, "--what-if", "--against", "rules.toml", "--explain", "M1001"),
+        (*FILES, "--channel", "shop"),
         ("--rules", "rules.toml", "--what-if", "--since", "yesterday"),
     ],
 )
