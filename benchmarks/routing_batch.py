@@ -3,17 +3,12 @@
 Real baskets come in the order they were placed, each cut down to what is left; each is planned by our router and takes
 its goods. None is released: then all of them are planned together out of the goods they hold and what is left. The
 joint MILP chooses the parcels of all orders at once; HiGHS may take minutes for 30 orders, so it gets a time limit, and
-what it has proved by then is the bound.
-
-    python -m benchmarks.routing_batch [--quick] [--json] [--data FOLDER]
+what it has proved by then is the bound. Part of ``python -m benchmarks.routing``.
 """
 
-import argparse
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
@@ -178,22 +173,3 @@ def _add(model: _Model, order: OpenOrder, stock: Mapping[Unit, int], takers: dic
             takers.setdefault((place.id, sku_id), {})[taken] = 1
     for sku_id, columns in sources.items():
         model.row(columns, wanted[sku_id], wanted[sku_id])
-
-
-def measure(quick: bool, folder: Path) -> harness.Report:
-    """The batch figures alone."""
-    report = harness.Report(packages=("scipy",))
-    measure_batch(report, routing_data.load(folder), quick=quick)
-    return report
-
-
-def main(arguments: Sequence[str]) -> None:
-    """The command line: the harness's own options, and where the data lies."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--data", type=Path, default=routing_data.DATA)
-    options, rest = parser.parse_known_args(arguments)
-    harness.main(__doc__, lambda quick: measure(quick, options.data), rest)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
