@@ -48,6 +48,7 @@ def nearer(view: View, told: Told) -> Html | None:
         h(
             "li",
             _place(found[0][1]),
+            " ",
             h("span", _km(words, found[0][1]["km"]), cls="muted"),
             " ",
             _passed_by(words, found),
@@ -67,13 +68,14 @@ def _passed_by(words: Words, found: Sequence[tuple[Told, Told]]) -> str:
 
 
 def sureness(words: Words, told: Told) -> str:
-    """Whether a cheaper plan can exist."""
-    if told["stopped"] == "proved" and told["gap"] <= 0:
+    """Whether a better plan can exist, and how much cheaper the cheapest one could be."""
+    gap = f"{100 * told['gap']:.1f}"
+    if told["stopped"] == "proved" and gap == "0.0":
         return words("decision.proved")
     if told["bound"] <= 0:
         return words("decision.unsure")
-    gap = f"{100 * told['gap']:.1f}"
-    return words("decision.clock" if told["stopped"] == "clock" else "decision.within", gap=gap)
+    key = {"proved": "proved_by_rules", "clock": "clock"}.get(told["stopped"], "within")
+    return words(f"decision.{key}", gap=gap)
 
 
 def draw_summary(view: View, found: OrderDecisions, told: Told) -> None:
@@ -294,8 +296,8 @@ def _why(view: View, told: Told, line: Told, place: Told, worst: Mapping[str, fl
     if place["chosen"]:
         return state(words, "routing", "chosen")
     if place["removed_by"] is not None:
-        return h("span", words.name("removed", place["removed_by"]), cls="removed")
-    return h("span", _why_not(words, told, line, place, worst), cls="muted")
+        return h("span", words.name("removed", place["removed_by"]), cls="removed lot")
+    return h("span", _why_not(words, told, line, place, worst), cls="muted lot")
 
 
 def _why_not(words: Words, told: Told, line: Told, place: Told, worst: Mapping[str, float]) -> str:

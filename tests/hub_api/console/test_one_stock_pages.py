@@ -8,7 +8,7 @@ import pytest
 
 from flows.one_stock.what_if import WhatIf
 from flows.runtime.bootstrap import Hub
-from hub_api.console.decision_parts import lines
+from hub_api.console.decision_parts import lines, sureness
 from hub_api.console.map_parts import ASPECT, Dot, Way, map_options, window
 from hub_api.console.rules_parts import value
 from hub_api.console.view import View
@@ -167,6 +167,25 @@ class TestMap:
 )
 def test_a_rule_is_shown_as_people_say_it(rule: str, given: object, shown: str) -> None:
     assert value(Words("en"), rule, given) == shown
+
+
+@pytest.mark.parametrize(
+    ("stopped", "gap", "bound", "shown"),
+    [
+        ("proved", 0.0, 9.0, "No better plan exists; that is proved."),
+        ("proved", 0.02, 9.0, "By the rules no better plan exists; it costs at most 2.0% more than the cheapest."),
+        ("budget", 0.005, 9.0, "It costs at most 0.5% more than the best possible plan."),
+        (
+            "clock",
+            0.1,
+            9.0,
+            "The emergency clock ended the search; it costs at most 10.0% more than the best possible plan.",
+        ),
+        ("budget", 9e9, 0.0, "How far from the best it is was not worked out."),
+    ],
+)
+def test_it_is_said_how_sure_a_plan_is(stopped: str, gap: float, bound: float, shown: str) -> None:
+    assert sureness(Words("en"), {"stopped": stopped, "gap": gap, "bound": bound}) == shown
 
 
 def test_a_what_if_without_orders_says_so() -> None:
