@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 EPS: Final = 1e-9
-MAX_CELLS: Final = 8_000
+MAX_CELLS: Final = 13_000
 """Relaxations with more rows × columns are priced step by step instead of by the simplex method."""
 CORE: Final = 60
 CORE_A_ROW: Final = 4
 CORE_A_ROUND: Final = 10
 CORE_ROUNDS: Final = 6
-STEP_WORK: Final = 400_000
+STEP_WORK: Final = 1_000_000
 
 Matrix = Sequence[Sequence[float]]
 
@@ -24,13 +24,14 @@ Matrix = Sequence[Sequence[float]]
 class Prices:
     """A price for one more unit of every row; ``reduced``: what is left of each column's cost after its goods are
     paid; ``bound``: what those prices prove; ``shares``: of the columns, in the relaxation; ``core``: the columns that
-    it was solved for, none if it was too large for that."""
+    it was solved for, none if it was too large for that and took ``steps``."""
 
     rows: list[float]
     reduced: list[float]
     bound: float
     shares: list[float]
     core: list[int]
+    steps: int = 0
 
 
 def price(
@@ -54,12 +55,18 @@ def solve(
     ``best``: the cost of a plan already known, ``rounds``: how many steps a large relaxation may take, ``core``:
     columns that a relaxation much like this one was solved for.
     """
-    if len(wanted) * min(len(cost), CORE_A_ROW * len(wanted)) <= MAX_CELLS:
+    if not is_large(len(wanted), len(cost)):
         return _by_core(wanted, cost, caps, list(core) or _first_core(wanted, cost, caps))
     nonzero = sum(1 for column in caps for cap in column if cap)
-    rows, shares = _ascend(wanted, cost, caps, min(rounds, 1 + STEP_WORK // max(1, nonzero)), best)
+    steps = max(1, min(rounds, STEP_WORK // max(1, nonzero)))
+    rows, shares = _ascend(wanted, cost, caps, steps, best)
     reduced, bound = price(rows, wanted, cost, caps)
-    return Prices(rows, reduced, max(0.0, bound), shares, [])
+    return Prices(rows, reduced, max(0.0, bound), shares, [], steps)
+
+
+def is_large(rows: int, columns: int) -> bool:
+    """Whether a relaxation of this size is priced step by step: those steps need a plan to step towards."""
+    return rows * min(columns, CORE_A_ROW * rows) > MAX_CELLS
 
 
 def _first_core(wanted: Sequence[float], cost: Sequence[float], caps: Matrix) -> list[int]:
@@ -200,13 +207,10 @@ def _ascend(
 ) -> tuple[list[float], list[float]]:
     """Prices by subgradient steps towards the plan known, and how often each column was chosen on the way."""
     sparse = [[(row, cap) for row, cap in enumerate(column) if cap] for column in caps]
-    rows = [0.0] * len(wanted)
-    for row, units in enumerate(wanted):
-        rates = [own / min(column[row], units) for own, column in zip(cost, caps, strict=True) if column[row] > 0]
-        rows[row] = 0.5 * min(rates, default=0.0)
-    top, kept, stuck, stride = -float("inf"), rows, 0, 1.0
+    rows = _fair(wanted, cost, sparse)
+    top, kept, stuck, stride = 0.0, [0.0] * len(wanted), 0, 1.0
     shares = [0.0] * len(cost)
-    for _ in range(max(1, rounds)):
+    for _ in range(rounds):
         short = list(map(float, wanted))
         bound = sum([each * units for each, units in zip(rows, wanted, strict=True)])
         for column, pairs in enumerate(sparse):
@@ -216,11 +220,11 @@ def _ascend(
                 shares[column] += 1.0
                 for row, cap in pairs:
                     short[row] -= cap
-        if bound > top + EPS * abs(top):
+        if bound > top * (1 + EPS):
             top, kept, stuck = bound, rows, 0
         else:
             stuck += 1
-            if stuck >= 4:
+            if stuck >= 10:
                 stride, stuck = stride / 2, 0
         weight = [each / max(1.0, units) for each, units in zip(short, wanted, strict=True)]
         norm = sum([each * each for each in weight])
@@ -230,4 +234,17 @@ def _ascend(
         rows = [
             max(0.0, own + step * each / max(1.0, units)) for own, each, units in zip(rows, weight, wanted, strict=True)
         ]
-    return kept, [share / max(1, rounds) for share in shares]
+    return kept, [share / rounds for share in shares]
+
+
+def _fair(wanted: Sequence[float], cost: Sequence[float], sparse: Sequence[Sequence[tuple[int, float]]]) -> list[float]:
+    """Prices that no column undercuts: every column's cost shared out over the parts of rows that it fills."""
+    least = [float("inf")] * len(wanted)
+    for own, pairs in zip(cost, sparse, strict=True):
+        fills = sum([cap / wanted[row] for row, cap in pairs if cap > 0])
+        for row, cap in pairs:
+            if cap > 0:
+                least[row] = min(least[row], own / fills)
+    return [
+        each / units if units > 0 and each < float("inf") else 0.0 for each, units in zip(least, wanted, strict=True)
+    ]

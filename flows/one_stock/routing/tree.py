@@ -19,6 +19,7 @@ SPLIT_FROM: Final = 0.01
 REPRICE_AFTER: Final = 300
 REPRICE_COLUMNS: Final = 8
 REPRICE_MORE: Final = 4
+CELLS_A_NODE: Final = 100
 INFINITE: Final = float("inf")
 
 
@@ -56,6 +57,10 @@ class Tree:
 
     def run(self) -> float:
         """Searches; returns what is proved: no plan of this tree, but for those offered, undercuts it."""
+        if self.chosen and self.effort.spent(1 + len(self.wanted) * len(self.columns) // CELLS_A_NODE):
+            return self.offset
+        if not self.chosen and bounds.is_large(len(self.wanted), len(self.columns)):
+            self.best.offer(self.task, greedy.take(self.task, [1 / max(1, sets) for sets in self.task.pool.wanted]))
         first = self._priced()
         if first is None:
             return INFINITE
@@ -94,6 +99,8 @@ class Tree:
             matrix, limits = self._counted(matrix, limits, -1.0, self.most)
         known = self.best.value - self.offset
         prices = bounds.solve(limits, cost, matrix, self.effort.iterations_left, known)
+        if prices is not None:
+            self.effort.iterations += prices.steps
         return None if prices is None else _Case(prices, limits, matrix, cost, self.most)
 
     def _may_miss(self, matrix: list[list[float]], limits: list[float], cost: list[float]) -> None:

@@ -142,13 +142,13 @@ def _check_sets(problem: Problem, plan: Plan, rules: Rules) -> None:
         assert max(senders.values(), default=0) <= 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(plain_items, place_drafts, rules)
 def test_a_plan_for_plain_lines_is_the_best_there_is(items, drafts, rules) -> None:  # type: ignore[no-untyped-def]
     _check_best(_problem(items, drafts), rules)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(any_items, place_drafts, rules)
 def test_a_plan_for_bundles_that_share_goods_is_the_best_there_is(items, drafts, rules) -> None:  # type: ignore[no-untyped-def]
     _check_best(_problem(items, drafts), rules)
