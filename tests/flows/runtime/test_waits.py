@@ -140,3 +140,26 @@ def test_a_wait_may_depend_on_the_run(world: World) -> None:
     world.finish(runner)
     (row,) = world.look.run("SELECT extract(epoch FROM deadline - updated_at)::float AS s FROM flow_run")
     assert row["s"] == pytest.approx(100, abs=1)
+
+
+def test_a_wait_of_no_time_goes_on_at_once_but_hears_what_was_said(world: World) -> None:
+    flow = Flow("test.no_time", 1, (wait_for("word", ("yes",), lambda run: 0.0, on_timeout=None),))
+    runner = world.runner(flow)
+    world.start(flow, "silent")
+    world.start(flow, "told")
+    world.signal(flow, "told", "yes")
+    world.finish(runner)
+    heard = {key: world.run(key)["results"]["word"]["signal"] for key in ("silent", "told")}
+    assert heard == {"silent": None, "told": "yes"}
+
+
+@pytest.mark.parametrize(("patient", "state"), [(True, "done"), (False, "parked")])
+def test_what_silence_means_may_depend_on_the_run(world: World, patient: bool, state: str) -> None:
+    def when_silent(run: Run) -> OnReject | None:
+        return None if run.input.get("patient") else OnReject.PARK
+
+    flow = Flow("test.silence", 1, (wait_for("word", ("yes",), 0, on_timeout=when_silent),))
+    runner = world.runner(flow)
+    world.start(flow, "k", input={"patient": patient})
+    world.finish(runner)
+    assert world.state("k") == state
