@@ -23,16 +23,23 @@ _CLAIM: Final = """
     ON CONFLICT (owner, brand, channel, order_no) DO NOTHING
     RETURNING *
 """
+# OFFSET 0: each key is an index look-up, however little PostgreSQL knows of the table.
 _LOCK: Final = """
     SELECT * FROM checkout
-    WHERE (owner, brand, channel, order_no) IN (
-        SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]))
+    WHERE id = ANY (ARRAY(
+        SELECT known.id
+        FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS asked (owner, brand, channel, order_no)
+        CROSS JOIN LATERAL (
+            SELECT id FROM checkout
+            WHERE owner = asked.owner AND brand = asked.brand AND channel = asked.channel AND order_no = asked.order_no
+            OFFSET 0
+        ) AS known))
     ORDER BY id FOR UPDATE
 """
 _KEPT: Final = """
     SELECT hold.reference, level.location_id, level.sku_id, hold.level_id, hold.deducting AS units
     FROM stock_hold AS hold JOIN stock_level AS level ON level.id = hold.level_id
-    WHERE hold.owner = %s AND hold.brand = %s AND hold.reference = ANY (%s) AND hold.state = 'active'
+    WHERE hold.id = ANY (stock_holds_of(%s, %s, %s))
     ORDER BY hold.id
 """
 
