@@ -5,7 +5,8 @@ whole or lost, and worth its price in pounds. What was placed from December to M
 
 All policies start with the same units at the same places, and nothing is replenished. Of every SKU there is ``stock`` ×
 what the orders of the period ask for altogether (so its total is forecast perfectly), at least one unit: half of it in
-a central warehouse, the rest in 3 in 10 of 19 stores. Places and buyers are Olist's, and so are the freight rates.
+a central warehouse, the rest in 3 in 10 of 19 stores; so from twice the demand on, the warehouse alone has everything.
+Places and buyers are Olist's, and so are the freight rates.
 
 - *silos*: each channel sells its own units alone. Of every SKU a channel gets its share of what was sold of it in the
   months before, weighed with its share of everything as if of 300 units (of 3 to 10,000, what serves silos best). It
@@ -46,7 +47,7 @@ MAX_PARCELS: Final = 4
 LEVELS: Final = (0.75, 1.0, 1.5, 2.0, 3.0)
 OTHER_CHANNELS: Final = (2, 8)
 DRAWN: Final = {
-    "silos": f"{CHANNELS} channels, each its own stock",
+    "silos": f"{CHANNELS} separate stocks",
     "one_pool": "one pool, whole orders",
     "one_pool_split": "one pool, orders split",
 }
@@ -122,8 +123,13 @@ def make_stock(world: World, level: float) -> Stock:
     return stock
 
 
-def divided(stock: Stock, sold: Mapping[int, Mapping[int, int]], channels: int) -> list[Stock]:
-    """The stock of each channel: of every SKU its share of ``sold`` (units by channel, by SKU), place by place."""
+def divided(
+    stock: Stock, sold: Mapping[int, Mapping[int, int]], channels: int, prior: float = PRIOR_UNITS
+) -> list[Stock]:
+    """The stock of each channel: of every SKU its share of ``sold`` (units by channel, by SKU), place by place.
+
+    ``prior``: so many units more, sold in the shares of everything.
+    """
     total = Counter[int]()
     for by_channel in sold.values():
         total.update(by_channel)
@@ -131,9 +137,7 @@ def divided(stock: Stock, sold: Mapping[int, Mapping[int, int]], channels: int) 
     parts: list[Stock] = [{place_id: {} for place_id in stock} for _ in range(channels)]
     for sku_id in sorted({sku_id for units in stock.values() for sku_id in units}):
         of_sku = sold.get(sku_id, {})
-        shares = {
-            channel: of_sku.get(channel, 0) + PRIOR_UNITS * total[channel] / everything for channel in range(channels)
-        }
+        shares = {channel: of_sku.get(channel, 0) + prior * total[channel] / everything for channel in range(channels)}
         here = {place_id: units[sku_id] for place_id, units in stock.items() if sku_id in units}
         due = apportioned(sum(here.values()), shares)
         for place_id, units in here.items():
@@ -180,7 +184,7 @@ def policies(world: World, channels: int, level: float, *, whole: bool = True) -
     """What each policy came to at this level of stock."""
     stock = make_stock(world, level)
     apart = divided(stock, _sold_by_channel(world.before), channels)
-    foreseen = divided(stock, _sold_by_channel(world.orders), channels)
+    foreseen = divided(stock, _sold_by_channel(world.orders), channels, prior=0.0)
     return {
         "silos": complete(world, apart, MAX_PARCELS, whole=whole),
         "silos_one_parcel": complete(world, apart, 1, whole=whole),
@@ -234,6 +238,13 @@ def draw(by_level: Mapping[float, Mapping[str, Outcome]], worth: float, file: Pa
         foreground="#333333",
         foreground_strong="#111111",
         foreground_subtle="#888888",
+        opacity=1,
+        opacity_hover=1,
+        guide_stroke_color="#dddddd",
+        major_guide_stroke_color="#dddddd",
+        guide_stroke_dasharray="0",
+        major_guide_stroke_dasharray="0",
+        value_colors=("#111111",) * 3,
         colors=("#9aa5b1", "#e0a458", "#2f7d5b"),
         font_family="sans-serif",
         title_font_size=20,
@@ -246,11 +257,14 @@ def draw(by_level: Mapping[float, Mapping[str, Outcome]], worth: float, file: Pa
         style=style,
         width=900,
         height=520,
-        title="Value of real orders completed",
+        title="Value of orders completed: separate stocks or one pool",
         x_title="stock at the start, as a share of what will be ordered",
         y_title="% of the value ordered",
-        range=(0, 100),
+        range=(0, 108),
+        y_labels=range(0, 101, 20),
         print_values=True,
+        print_values_position="top",
+        truncate_legend=-1,
         value_formatter=lambda value: f"{value:.0f}",
         legend_at_bottom=True,
         legend_at_bottom_columns=3,
