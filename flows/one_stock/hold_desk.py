@@ -79,7 +79,10 @@ class HoldDesk(Generic[Asked, Answer]):
         return waiter.answer
 
     def _decide_batch(self) -> None:
-        """Answer everybody who waits, then call the next to decide. The caller is the first of them."""
+        """Answer everybody who waits, then call the next to decide. The caller is the first of them.
+
+        Those who have their answer are called first: who asks again at once is in the next batch, not the one after.
+        """
         with self._mutex:
             batch = [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
         try:
@@ -88,13 +91,13 @@ class HoldDesk(Generic[Asked, Answer]):
             for waiter in batch:
                 if not waiter.is_answered:
                     waiter.error = TransientError("whoever decided was stopped; ask again", code="stock.busy")
+            for waiter in batch[1:]:
+                waiter.called.release()
             with self._mutex:
                 successor = self._waiting[0] if self._waiting else None
                 self._deciding = successor is not None
             if successor is not None:
                 successor.called.release()
-            for waiter in batch[1:]:
-                waiter.called.release()
 
     def _settle(self, batch: Sequence[_Waiter[Asked, Answer]]) -> None:
         try:
