@@ -226,7 +226,7 @@ def _main(
 
 def _curves(report: harness.Report, folder: Path, data: Data, singles: int) -> None:
     """Single orders against places, SKUs, and orders that are open already."""
-    for places, skus in ((20, SKUS), (50, SKUS), (800 // 2, SKUS), (PLACES, 300), (PLACES, 3_000)):
+    for places, skus in ((20, SKUS), (50, SKUS), (400, SKUS), (PLACES, 300), (PLACES, 3_000)):
         baskets = Baskets(data, skus)
         with open_hub(folder, f"curve_{places}_{skus}", data, baskets, places) as hub:
             hub.push(baskets.take(singles // 3), size=1, clients=CLIENTS)

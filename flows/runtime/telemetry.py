@@ -45,7 +45,8 @@ _propagator: Final = TraceContextTextMapPropagator()
 _INSERT: Final = (
     "INSERT INTO span (trace_id, span_id, parent_id, name, kind, status, started_at, ended_at, attributes)"
     " SELECT trace_id, span_id, parent_id, name, kind, status, to_timestamp(started), to_timestamp(ended), attributes"
-    " FROM jsonb_to_recordset(%s) AS s (trace_id text, span_id text, parent_id text, name text, kind text, status text,"
+    " FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried, jsonb_to_recordset(%s) AS s ("
+    " trace_id text, span_id text, parent_id text, name text, kind text, status text,"
     " started double precision, ended double precision, attributes jsonb)"
     " ON CONFLICT DO NOTHING"
 )

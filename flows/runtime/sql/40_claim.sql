@@ -1,3 +1,6 @@
+-- A claim need not outlive a crash of PostgreSQL: then the run is due again, and whoever held it is refused at its next
+-- commit or is the first to commit. So nobody waits for the disk here. Each claim is a transaction of its own.
+--
 -- Takes due runs of a lane under a lease. ``known`` are the flows this process can carry on, as name@version.
 -- ``at_*`` narrow the claim to runs that stand at one step, and say the same word in a field of their input, for a
 -- batch.
@@ -11,6 +14,7 @@ LANGUAGE plpgsql SET enable_seqscan TO off AS $$
 DECLARE
     moment timestamptz := clock_timestamp();
 BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
     RETURN QUERY
     WITH picked AS MATERIALIZED (
         SELECT id FROM flow_run
@@ -38,6 +42,7 @@ LANGUAGE plpgsql SET enable_seqscan TO off AS $$
 DECLARE
     moment timestamptz := clock_timestamp();
 BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
     RETURN QUERY
     WITH picked AS MATERIALIZED (
         SELECT id FROM flow_run
