@@ -16,7 +16,6 @@ from flows.one_stock.routing.rulebook import Rules
 from flows.one_stock.routing.task import NEAR, Effort
 
 FILL_STEPS: Final = 2_000
-NODES_A_TRY: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def choose(
     tried: list[Tried] = [Tried(0, (0.0,) * len(weights), (), {})]
     done: list[frozenset[int]] = []
     for indexes in _sets(len(places), weights[0], first, rules.max_parcels):
-        if effort.spent(NODES_A_TRY):
+        if effort.spent():
             break
         if any(full.issubset(indexes) for full in done):
             continue
@@ -96,7 +95,7 @@ class _Filling:
     """The best way to fill the items from places that all must send something."""
 
     def __init__(self, items: Sequence[Item], places: Sequence[Place], rules: Rules) -> None:
-        self.items, self.rules = items, rules
+        self.items, self.places, self.rules = items, places, rules
         self.least = rules.min_parcel_value_minor if len(places) > 1 else 0
         self.goods = [goods_of(item) for item in items]
         self.units = [set_units(item) for item in items]
@@ -111,6 +110,8 @@ class _Filling:
 
     def best(self) -> Filled | None:
         """Sets by item, by place; None when no way is found that the rules allow."""
+        if any(self._potential(place) < self.least for place in self.places):
+            return None
         self._step(0, 0)
         return self.found
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from flows.one_stock.routing.decide import decide
 from flows.one_stock.routing.problem import Item, Part, Place, Plan, Problem, Stopped
-from flows.one_stock.routing.rulebook import Rules, Tier, TierName
+from flows.one_stock.routing.rulebook import Budget, Rules, Tier, TierName
 from flows.one_stock.routing.tiers import parcel_cost, scores
 from tests.flows.one_stock.routing import brute
 
@@ -63,6 +63,7 @@ rules = st.builds(
     tiers=tiers.map(tuple),
     split_lines=st.sampled_from((True, True, False)),
     min_parcel_value_minor=st.sampled_from((0, 0, 20)),
+    budget=st.just(Budget(nodes=100_000, emergency_ms=60_000)),
 )
 
 
@@ -78,6 +79,8 @@ def _check_best(problem: Problem, rules: Rules) -> None:
     decision = decide(problem, rules)
     plan = decision.best_partial or decision.plan
     _check_promises(problem, plan, rules)
+    if rules.min_parcel_value_minor and plan.stopped is Stopped.BUDGET:
+        return
     most, least, limits = brute.best_values(problem, rules)
     assert brute.units_in(plan) == most
     places = {place.id: place for place in problem.places}
