@@ -76,7 +76,15 @@ class OrderDecisionRow(SQLModel, table=True):
     """
 
     __tablename__ = "order_decision"
-    __table_args__ = (Index("ix_order_decision_order", "order_id", "round"),)
+    __table_args__ = (
+        Index("ix_order_decision_order", "order_id", "round"),
+        Index(
+            "ix_order_decision_decided_at",
+            "decided_at",
+            postgresql_using="brin",
+            postgresql_with={"autosummarize": "on"},
+        ),
+    )
     id: int | None = _id()
     owner: str
     brand: str

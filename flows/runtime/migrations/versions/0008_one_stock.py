@@ -120,6 +120,13 @@ def _rules_and_decisions() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_order_decision_order", "order_decision", ["order_id", "round"])
+    op.create_index(
+        "ix_order_decision_decided_at",
+        "order_decision",
+        ["decided_at"],
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on"},
+    )
 
 
 def _velocity() -> None:
