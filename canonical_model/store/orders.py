@@ -81,7 +81,7 @@ _INSERT_LINES: Final = """
 
 _COMPARE: Final = """
     SELECT asked.position, known.id,
-        known.body - 'source' = asked.body - 'source'
+        jsonb_strip_nulls(known.body - 'source') = jsonb_strip_nulls(asked.body - 'source')
             AND known.receiver_token IS NOT DISTINCT FROM asked.receiver_token
             AND known.extensions_token IS NOT DISTINCT FROM asked.extensions_token AS same
     FROM jsonb_to_recordset(%s) AS asked (

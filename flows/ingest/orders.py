@@ -1,6 +1,8 @@
 """Orders of a message: lines in our SKUs and base units, what is personal sealed, fulfilment started."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -22,7 +24,6 @@ from flows.runtime.runs import start_runs
 from flows.runtime.sealing import Sealed, Secret
 
 FULFIL_ORDER: Final = "one_stock.fulfil_order"
-PARTS_PER_BUNDLE: Final = 10_000
 NOT_PERSONAL: Final = ("region_code", "point")
 
 Lines = list[dict[str, Any]]
@@ -71,7 +72,7 @@ def _resolved_lines(
         elif stranger := _unknown_part(rows, bundles):
             outcome.refused[index] = stranger
         else:
-            resolved[index] = [part for row in rows for part in _in_parts(row, bundles.get(row["sku_id"]))]
+            resolved[index] = _in_components(rows, bundles)
     return resolved
 
 
@@ -85,17 +86,25 @@ def _unknown_part(rows: Lines, bundles: Mapping[int, Bundle]) -> Refusal | None:
     return None
 
 
-def _in_parts(row: dict[str, Any], bundle: Bundle | None) -> Lines:
-    """The line, or of a bundle one line for each component; their amounts add up to the bundle's."""
-    if bundle is None:
-        return [row]
+def _in_components(rows: Lines, bundles: Mapping[int, Bundle]) -> Lines:
+    """The lines, in the place of a bundle one for each component; those are numbered on after the order's largest."""
+    numbers = count(1 + max(row["line_no"] for row in rows))
+    lines: Lines = []
+    for row in sorted(rows, key=itemgetter("line_no")):
+        bundle = bundles.get(row["sku_id"])
+        lines += [row] if bundle is None else _components(row, bundle, numbers)
+    return lines
+
+
+def _components(row: Mapping[str, Any], bundle: Bundle, numbers: Iterator[int]) -> Lines:
+    """One line for each component; their amounts add up to the bundle's."""
     units = sum(part.quantity for part in bundle.parts)
     amounts = [row["amount_minor"] * part.quantity // units for part in bundle.parts]
     for n in range(row["amount_minor"] - sum(amounts)):
         amounts[n] += 1
     return [
         {
-            "line_no": row["line_no"] * PARTS_PER_BUNDLE + n,
+            "line_no": next(numbers),
             "sku": part.sku,
             "sku_id": part.sku_id,
             "quantity": row["quantity"] * part.quantity,
@@ -104,7 +113,7 @@ def _in_parts(row: dict[str, Any], bundle: Bundle | None) -> Lines:
             "bundle_line_no": row["line_no"],
             "per_bundle": part.quantity,
         }
-        for n, (part, amount) in enumerate(zip(bundle.parts, amounts, strict=True), 1)
+        for part, amount in zip(bundle.parts, amounts, strict=True)
     ]
 
 

@@ -67,7 +67,7 @@ def channel_lines(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, int]]:
             shipped = min(shipped, told[number]["shipped"]) if number in told else shipped
         cancelled = line["cancelled"] if line["bundle_line_no"] is None else ordered - shipped
         told[number] = {"line_no": number, "shipped": shipped, "cancelled": cancelled}
-    return list(told.values())
+    return [told[number] for number in sorted(told)]
 
 
 def _plain(line: OpenLine, units: int) -> Item:

@@ -5,11 +5,12 @@ the same question gets the same answer, another question is refused. It ends onc
 channel gives them back, or its time is up. An order that comes before the sweep takes the goods, due or not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
+from itertools import count
 from typing import Any, Final
 
 import orjson
@@ -20,7 +21,6 @@ from canonical_model.errors import ConflictError, HubError, Issue, NotFoundError
 from canonical_model.store import checkouts, crosswalk
 from canonical_model.store.checkouts import Checkout, Key, NewCheckout
 from canonical_model.store.holds import Held, HoldAsked, hold_many
-from flows.ingest.orders import PARTS_PER_BUNDLE
 from flows.ingest.store import Bundle, list_bundles
 from flows.one_stock.bundles import OpenLine, items_of
 from flows.one_stock.routing.decide import decide
@@ -313,25 +313,32 @@ def _with_parcels(checkout: Checkout, parcels: list[dict[str, Any]]) -> Checkout
 def _names(draft: _Draft) -> dict[int, str]:
     """The channel's SKU by line number; a bundle's by those of its parts."""
     by_line = {line.line_no: line.sku for line in draft.asked.lines}
-    return {line.line_no: by_line[line.bundle_line_no or line.line_no] for line in draft.lines}
+    return {line.line_no: by_line[_asked_as(line)] for line in draft.lines}
+
+
+def _asked_as(line: OpenLine) -> int:
+    """The number of the channel's own line."""
+    return line.bundle_line_no or line.line_no
 
 
 def _short(draft: _Draft, decision: Decision) -> list[Issue]:
     plan = decision.best_partial
     if plan is None:
         return _all_short(draft)
-    names = _names(draft)
-    return [_issue(line.line_no, names[line.line_no], line.quantity) for line in plan.unfilled]
+    return _issues(draft, {line.line_no: line.quantity for line in plan.unfilled})
 
 
 def _all_short(draft: _Draft) -> list[Issue]:
+    return _issues(draft, {line.line_no: line.wanted for line in draft.lines})
+
+
+def _issues(draft: _Draft, short: Mapping[int, int]) -> list[Issue]:
     names = _names(draft)
-    return [_issue(line.line_no, names[line.line_no], line.wanted) for line in draft.lines]
-
-
-def _issue(line_no: int, sku: str, units: int) -> Issue:
-    number = line_no if line_no < PARTS_PER_BUNDLE else line_no // PARTS_PER_BUNDLE
-    return Issue(f"line {number}", "stock.short", f"{units} of {sku} cannot be had")
+    return [
+        Issue(f"line {_asked_as(line)}", "stock.short", f"{short[line.line_no]} of {names[line.line_no]} cannot be had")
+        for line in draft.lines
+        if line.line_no in short
+    ]
 
 
 def _resolve(
@@ -358,6 +365,7 @@ def _lines(
     request: CheckoutAsked, known: Mapping[str, int], bundles: Mapping[int, Bundle]
 ) -> tuple[OpenLine, ...] | RecordError:
     issues, lines = [], []
+    numbers = count(1 + max(line.line_no for line in request.lines))
     for n, line in enumerate(request.lines):
         sku_id = known.get(line.sku)
         bundle = bundles.get(sku_id) if sku_id is not None else None
@@ -371,14 +379,14 @@ def _lines(
                 )
             )
         else:
-            lines += _parts(line, bundle)
+            lines += _parts(line, bundle, numbers)
     return RecordError(issues) if issues else tuple(lines)
 
 
-def _parts(line: AskedLine, bundle: Bundle) -> list[OpenLine]:
+def _parts(line: AskedLine, bundle: Bundle, numbers: Iterator[int]) -> list[OpenLine]:
     return [
         OpenLine(
-            line.line_no * PARTS_PER_BUNDLE + n,
+            next(numbers),
             part.sku_id or 0,
             line.quantity * part.quantity,
             line.amount_minor // len(bundle.parts),
@@ -387,5 +395,5 @@ def _parts(line: AskedLine, bundle: Bundle) -> list[OpenLine]:
             part.quantity,
             line.ship_group,
         )
-        for n, part in enumerate(bundle.parts, 1)
+        for part in bundle.parts
     ]
