@@ -65,8 +65,9 @@ class Tried:
 
 
 def order_decisions(hub: Hub, access: Access, order_id: int) -> OrderDecisions:
-    """NotFoundError outside the caller's brand or channel. An order that was never routed has no rounds."""
+    """NotFoundError outside the caller's brand; AccessError for one that speaks for a channel. An order that was never routed has no rounds."""
     access.require("ops", "read")
+    orders.refuse_channels(access)
     with hub.database.unit() as uow:
         order = orders.read_order(uow, access, order_id)
         rounds = orders.read_decisions(uow, access, order_id)
@@ -115,6 +116,7 @@ def bounded(rules: Rules) -> Rules:
 def _tried(
     uow: UnitOfWork, access: Access, order_id: int, book: Rulebook, version: int | None, round_no: int | None
 ) -> Tried:
+    orders.refuse_channels(access)
     orders.read_order(uow, access, order_id)
     rows = decisions.list_decisions(uow.connection, access.owner, access.brand, order_id)
     row = next((each for each in reversed(rows) if round_no in (None, each.round)), None)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import orjson
 
-from canonical_model.errors import NotFoundError
+from canonical_model.errors import AccessError, NotFoundError
 from canonical_model.store import orders
 from flows.one_stock.decisions import explained
 from flows.runtime.bootstrap import Hub
@@ -65,11 +65,18 @@ def find_order_id(uow: UnitOfWork, access: Access, channel: str, order_no: str) 
 
 
 def read_decisions(uow: UnitOfWork, access: Access, order_id: int) -> list[dict[str, Any]]:
-    """Why the order ships from where it does, a decision a round. NotFoundError outside the caller's channel."""
-    channel = orders.find_channel(uow.connection, access.owner, access.brand, order_id)
-    if channel is None or access.channel not in (None, channel):
+    """Why the order ships from where it does, a decision a round. AccessError, as ``refuse_channels``; NotFoundError."""
+    refuse_channels(access)
+    if orders.find_channel(uow.connection, access.owner, access.brand, order_id) is None:
         raise NotFoundError(f"there is no order with the id {order_id}", code="order.unknown")
     return explained(uow.connection, access.owner, access.brand, order_id)
+
+
+def refuse_channels(access: Access) -> None:
+    """AccessError for a caller that speaks for a channel: decisions tell of the goods of every place."""
+    if access.channel is not None:
+        detail = "decisions show the stock of every place; ask for a key with orders:read and no channel: scope"
+        raise AccessError(detail, code="access.channel")
 
 
 def ask_to_cancel(hub: Hub, access: Access, order_id: int) -> dict[str, Any]:

@@ -76,12 +76,16 @@ def test_nobody_keeps_a_machine_busy_with_rules_of_their_own() -> None:
 def test_decisions_of_others_do_not_exist(hub: Hub, pool: Pool) -> None:
     order_id = pool.buy("M1", TEE)
     sister = Access("s", "s", OWNER, "sister", frozenset({"*"}), "user")
-    other = Access("k", "k", OWNER, BRAND, frozenset({"ops:read", "channel:live"}))
-    for access in (sister, other):
-        with pytest.raises(NotFoundError):
-            order_decisions(hub, access, order_id)
-        with pytest.raises(NotFoundError):
-            try_version(hub, access, order_id, 0)
+    with pytest.raises(NotFoundError):
+        order_decisions(hub, sister, order_id)
+    with pytest.raises(NotFoundError):
+        try_version(hub, sister, order_id, 0)
+    for channel in ("live", "shop"):
+        speaker = Access("k", "k", OWNER, BRAND, frozenset({"ops:read", f"channel:{channel}"}))
+        with pytest.raises(AccessError, match="no channel: scope"):
+            order_decisions(hub, speaker, order_id)
+        with pytest.raises(AccessError, match="no channel: scope"):
+            try_version(hub, speaker, order_id, 0)
     with pytest.raises(AccessError):
         order_decisions(hub, Access("v", "v", OWNER, BRAND, frozenset({"stock:read"}), "user"), order_id)
     with pytest.raises(NotFoundError):

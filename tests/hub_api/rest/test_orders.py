@@ -91,6 +91,15 @@ def test_a_channel_sees_only_its_own_orders(shop: httpx.Client, client: Client) 
     assert live.get(f"/v1/orders/events?order_id={found['id']}").json()["items"] == []
 
 
+def test_a_channel_does_not_see_what_every_place_has(shop: httpx.Client, client: Client) -> None:
+    path = f"/v1/orders/{sent(shop)['id']}/decisions"
+    for caller in (shop, client(*LIVE)):
+        answer = caller.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (403, "access.channel")
+        assert "ask for a key with orders:read" in answer.json()["detail"]
+    assert client("orders:read").get(path).json() == {"items": []}
+
+
 def test_another_brand_sees_no_orders(shop: httpx.Client, client: Client) -> None:
     found = sent(shop)
     sister = client("*", brand="sister")
