@@ -5,7 +5,7 @@ Lagrangian value of ``price`` is a true bound, so that rounding can make a bound
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 EPS: Final = 1e-9
@@ -23,15 +23,23 @@ Matrix = Sequence[Sequence[float]]
 @dataclass(frozen=True, slots=True)
 class Prices:
     """A price for one more unit of every row; ``reduced``: what is left of each column's cost after its goods are
-    paid; ``bound``: what those prices prove; ``shares``: of the columns, in the relaxation; ``core``: the columns that
-    it was solved for, none if it was too large for that and took ``steps``."""
+    paid; ``bound``: what those prices prove; ``shares``: of the columns, in the relaxation; ``solved``: how, unless it
+    was too large for that and took ``steps``."""
 
     rows: list[float]
     reduced: list[float]
     bound: float
     shares: list[float]
-    core: list[int]
+    solved: "Solved | None"
     steps: int = 0
+
+
+@dataclass(slots=True)
+class Solved:
+    """A tableau, the columns that it knows, and the pivots it took."""
+
+    tableau: "Tableau"
+    core: list[int] = field(default_factory=list)
 
 
 def price(
@@ -47,21 +55,27 @@ def price(
     return reduced, paid + sum([each for each in reduced if each < 0])
 
 
-def solve(
-    wanted: Sequence[float], cost: Sequence[float], caps: Matrix, rounds: int, best: float, core: Sequence[int] = ()
-) -> Prices | None:
+def solve(wanted: Sequence[float], cost: Sequence[float], caps: Matrix, rounds: int, best: float) -> Prices | None:
     """The best prices found; None when even shares of all columns cannot reach what is wanted.
 
-    ``best``: the cost of a plan already known, ``rounds``: how many steps a large relaxation may take, ``core``:
-    columns that a relaxation much like this one was solved for.
+    ``best``: the cost of a plan already known, ``rounds``: how many steps a large relaxation may take.
     """
     if not is_large(len(wanted), len(cost)):
-        return _by_core(wanted, cost, caps, list(core) or _first_core(wanted, cost, caps))
+        core = _first_core(wanted, cost, caps)
+        tableau = Tableau(wanted, [cost[index] for index in core], [caps[index] for index in core])
+        return _by_core(Solved(tableau, core), wanted, cost, caps)
     nonzero = sum(1 for column in caps for cap in column if cap)
     steps = max(1, min(rounds, STEP_WORK // max(1, nonzero)))
     rows, shares = _ascend(wanted, cost, caps, steps, best)
     reduced, bound = price(rows, wanted, cost, caps)
-    return Prices(rows, reduced, max(0.0, bound), shares, [], steps)
+    return Prices(rows, reduced, max(0.0, bound), shares, None, steps)
+
+
+def narrowed(solved: Solved, wanted: Sequence[float], cost: Sequence[float], caps: Matrix) -> Prices | None:
+    """The prices of a relaxation that has one more row, the last, than the one that was solved."""
+    tableau = solved.tableau.copy()
+    tableau.add_row([caps[index][-1] for index in solved.core], wanted[-1])
+    return _by_core(Solved(tableau, list(solved.core)), wanted, cost, caps)
 
 
 def is_large(rows: int, columns: int) -> bool:
@@ -81,86 +95,131 @@ def _first_core(wanted: Sequence[float], cost: Sequence[float], caps: Matrix) ->
     return sorted(core)
 
 
-def _by_core(wanted: Sequence[float], cost: Sequence[float], caps: Matrix, core: list[int]) -> Prices | None:
-    """Solves for the core, then again with the columns that its prices would rather have."""
+def _by_core(solved: Solved, wanted: Sequence[float], cost: Sequence[float], caps: Matrix) -> Prices | None:
+    """Solves for the core, then goes on with the columns that its prices would rather have."""
+    tableau, core = solved.tableau, solved.core
     known = set(core)
-    for _ in range(CORE_ROUNDS):
-        solved = simplex(wanted, [cost[index] for index in core], [caps[index] for index in core])
-        if solved is None:
-            if len(core) == len(cost):
+    for number in range(CORE_ROUNDS + 1):
+        while not tableau.run():
+            added = [index for index in range(len(cost)) if index not in known]
+            if not added:
                 return None
-            core = list(range(len(cost)))
-            known = set(core)
-            continue
-        rows, part = solved
+            _enlarge(solved, known, added, cost, caps)
+        rows, part = tableau.prices(), tableau.shares()
         reduced, bound = price(rows, wanted, cost, caps)
         better = sorted([(each, index) for index, each in enumerate(reduced) if each < -1e-7 and index not in known])
-        if not better:
+        if not better or number == CORE_ROUNDS:
             break
-        added = [index for _, index in better[:CORE_A_ROUND]]
-        known.update(added)
-        core = [*core, *added]
-    else:
-        core = core[: len(part)]
+        _enlarge(solved, known, [index for _, index in better[:CORE_A_ROUND]], cost, caps)
     shares = [0.0] * len(cost)
     for index, share in zip(core, part, strict=True):
         shares[index] = share
-    return Prices(rows, reduced, max(0.0, bound), shares, core)
+    return Prices(rows, reduced, max(0.0, bound), shares, solved)
 
 
-def simplex(wanted: Sequence[float], cost: Sequence[float], caps: Matrix) -> tuple[list[float], list[float]] | None:
-    """Row prices and column shares of the relaxation; None when it cannot be filled."""
-    tableau = _Tableau(wanted, cost, caps)
-    for _ in range(50 * (len(wanted) + 2)):
-        row = tableau.worst()
-        if row is None:
-            break
-        column = tableau.entering(row)
-        if column is None:
-            return None
-        tableau.pivot(row, column)
-    return tableau.prices(), tableau.shares()
+def _enlarge(solved: Solved, known: set[int], added: Sequence[int], cost: Sequence[float], caps: Matrix) -> None:
+    known.update(added)
+    solved.core += added
+    for index in added:
+        solved.tableau.add_column(cost[index], caps[index])
 
 
-class _Tableau:
+class Tableau:
     """The dual simplex method for variables with limits, on a condensed tableau.
 
     It starts where no column is chosen and every row falls short; costs are not negative, so that start is priced
     correctly. ``values[i]`` of the basic variable ``basic[i]`` moves by ``cells[i][j]`` with the other variable
-    ``other[j]``. Variables below ``columns`` are shares up to 1; those from there on are what a row has too much.
+    ``other[j]``. Variables from 0 on are columns, shares up to 1; ``~row`` is what a row has too much.
     """
 
     def __init__(self, wanted: Sequence[float], cost: Sequence[float], caps: Matrix) -> None:
         self.columns = len(cost)
+        self.rows = len(wanted)
         self.cells = [list(map(float, row)) for row in zip(*caps, strict=True)] if caps else [[] for _ in wanted]
         self.values = [-float(each) for each in wanted]
         self.reduced = list(map(float, cost))
-        self.basic = list(range(self.columns, self.columns + len(wanted)))
+        self.basic = [~row for row in range(self.rows)]
         self.other = list(range(self.columns))
         self.full = [False] * self.columns
 
-    def worst(self) -> int | None:
+    def copy(self) -> "Tableau":
+        """Another that starts from here."""
+        twin = Tableau.__new__(Tableau)
+        twin.columns, twin.rows = self.columns, self.rows
+        twin.cells = list(map(list, self.cells))
+        twin.values, twin.reduced, twin.full = list(self.values), list(self.reduced), list(self.full)
+        twin.basic, twin.other = list(self.basic), list(self.other)
+        return twin
+
+    def add_row(self, caps: Sequence[float], wanted: float) -> None:
+        """One more row over the columns it knows."""
+        value = -float(wanted)
+        cells = [float(caps[variable]) if variable >= 0 else 0.0 for variable in self.other]
+        for index, variable in enumerate(self.other):
+            if variable >= 0 and self.full[index]:
+                value += caps[variable]
+        for variable, own, line in zip(self.basic, self.values, self.cells, strict=True):
+            if variable >= 0 and (cap := caps[variable]):
+                value += cap * own
+                cells = [cell + cap * each for cell, each in zip(cells, line, strict=True)]
+        self.cells.append(cells)
+        self.values.append(value)
+        self.basic.append(~self.rows)
+        self.rows += 1
+
+    def add_column(self, cost: float, caps: Sequence[float]) -> None:
+        """One more column. It is chosen if that pays, which keeps every price right."""
+        reduced = float(cost)
+        fresh = [float(caps[~variable]) if variable < 0 else 0.0 for variable in self.basic]
+        for index, variable in enumerate(self.other):
+            if variable < 0 and (cap := caps[~variable]):
+                reduced -= cap * self.reduced[index]
+                for row, line in enumerate(self.cells):
+                    fresh[row] -= cap * line[index]
+        chosen = reduced < 0
+        for row, (line, cell) in enumerate(zip(self.cells, fresh, strict=True)):
+            line.append(cell)
+            if chosen:
+                self.values[row] += cell
+        self.reduced.append(reduced)
+        self.full.append(chosen)
+        self.other.append(self.columns)
+        self.columns += 1
+
+    def run(self) -> bool:
+        """Goes on until everything is within its limits; False when that cannot be."""
+        for _ in range(50 * (self.rows + 2)):
+            row = self._worst()
+            if row is None:
+                return True
+            column = self._entering(row)
+            if column is None:
+                return False
+            self._pivot(row, column)
+        return True
+
+    def _worst(self) -> int | None:
         """The basic variable that is furthest outside its limits."""
         furthest, found = 1e-7, None
         for row, value in enumerate(self.values):
-            outside = -value if value < 0 else value - 1.0 if self.basic[row] < self.columns else 0.0
+            outside = -value if value < 0 else value - 1.0 if self.basic[row] >= 0 else 0.0
             if outside > furthest:
                 furthest, found = outside, row
         return found
 
-    def entering(self, row: int) -> int | None:
+    def _entering(self, row: int) -> int | None:
         """The variable that repairs the row at the least price."""
         sign = 1.0 if self.values[row] < 0 else -1.0
         least, size, found = float("inf"), 0.0, None
-        for column, cell in enumerate(self.cells[row]):
-            pull = -sign * cell if self.full[column] else sign * cell
+        for column, (cell, full) in enumerate(zip(self.cells[row], self.full, strict=True)):
+            pull = -sign * cell if full else sign * cell
             if pull > EPS:
                 ratio = abs(self.reduced[column]) / pull
                 if ratio < least - EPS or (ratio <= least + EPS and pull > size):
                     least, size, found = min(ratio, least), pull, column
         return found
 
-    def pivot(self, row: int, column: int) -> None:
+    def _pivot(self, row: int, column: int) -> None:
         """Swaps the two variables; the one that leaves stops at the limit it broke."""
         cells, values = self.cells, self.values
         above = values[row] > 0
@@ -173,7 +232,7 @@ class _Tableau:
             if index != row and factor:
                 values[index] += factor * moved
                 line[column] = 0.0
-                cells[index] = [cell + factor * other for cell, other in zip(line, fresh, strict=True)]
+                cells[index] = [cell + factor * other for cell, other in zip(line, fresh)]  # noqa: B905
         factor = self.reduced[column]
         self.reduced[column] = 0.0
         self.reduced = [cell + factor * other for cell, other in zip(self.reduced, fresh, strict=True)]
@@ -184,20 +243,20 @@ class _Tableau:
 
     def prices(self) -> list[float]:
         """Of the rows; never negative."""
-        found = [0.0] * len(self.values)
+        found = [0.0] * self.rows
         for column, variable in enumerate(self.other):
-            if variable >= self.columns:
-                found[variable - self.columns] = max(0.0, self.reduced[column])
+            if variable < 0:
+                found[~variable] = max(0.0, self.reduced[column])
         return found
 
     def shares(self) -> list[float]:
         """Of the columns, between 0 and 1."""
         found = [0.0] * self.columns
         for column, variable in enumerate(self.other):
-            if variable < self.columns and self.full[column]:
+            if variable >= 0 and self.full[column]:
                 found[variable] = 1.0
         for row, variable in enumerate(self.basic):
-            if variable < self.columns:
+            if variable >= 0:
                 found[variable] = min(1.0, max(0.0, self.values[row]))
         return found
 

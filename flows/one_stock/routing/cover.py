@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.one_stock.routing import greedy
-from flows.one_stock.routing.holders import offer_pairs
+from flows.one_stock.routing.holders import few_are_enough, holders_of
 from flows.one_stock.routing.task import NEAR, Best, Effort, Pool, Task
-from flows.one_stock.routing.tree import Tree
+from flows.one_stock.routing.tree import Ground, Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Chosen:
 def choose(pool: Pool, aims: Sequence[Aim], effort: Effort) -> Chosen:
     """Fills as many units as possible, then brings the aims down one after another within the earlier ones' limits."""
     keep = _undominated(pool, aims)
-    small = Pool(pool.wanted, pool.units, [pool.caps[column] for column in keep], pool.most)
+    small = Task(pool, aims[0].weights).of(keep).pool
     weights = [[aim.weights[column] for column in keep] for aim in aims]
     spare, best = 0, _search(Task(small, weights[0]), Best(), effort)
     if best.value == float("inf"):
@@ -57,51 +57,77 @@ def choose(pool: Pool, aims: Sequence[Aim], effort: Effort) -> Chosen:
 def _undominated(pool: Pool, aims: Sequence[Aim]) -> list[int]:
     """Columns that no other makes useless: one that holds all that is wanted of everything they have, and is nowhere
     heavier. Beside it they add nothing; without it, it can take their place."""
-    has = [sum([1 << need for need, cap in enumerate(column) if cap]) for column in pool.caps]
+    has, full = _masks(pool)
+    if len(aims) == 1:
+        return _lightest(has, full, aims[0].weights)
     weights = list(zip(*(aim.weights for aim in aims), strict=True))
     order = sorted((column for column in range(len(has)) if has[column]), key=lambda column: (weights[column], column))
     kept: list[int] = []
     strong: list[tuple[int, tuple[float, ...]]] = []
-    single = len(aims) == 1
     for column in order:
         own, mine = has[column], weights[column]
         for mask, weight in strong:
-            if not own & ~mask and (single or all(a <= b for a, b in zip(weight, mine, strict=True))):
+            if not own & ~mask and all(a <= b for a, b in zip(weight, mine, strict=True)):
                 break
         else:
             kept.append(column)
-            caps = pool.caps[column]
-            full = sum([1 << need for need, sets in enumerate(pool.wanted) if caps[need] >= sets])
-            if full:
-                strong.append((full, mine))
+            if full[column]:
+                strong.append((full[column], mine))
     return sorted(kept)
+
+
+def _lightest(has: Sequence[int], full: Sequence[int], weights: Sequence[float]) -> list[int]:
+    kept: list[int] = []
+    strong: list[int] = []
+    useless = {0}
+    for column in sorted(range(len(has)), key=weights.__getitem__):
+        own = has[column]
+        if own in useless:
+            continue
+        for mask in strong:
+            if not own & ~mask:
+                useless.add(own)
+                break
+        else:
+            kept.append(column)
+            if full[column]:
+                strong.append(full[column])
+    return sorted(kept)
+
+
+def _masks(pool: Pool) -> tuple[list[int], list[int]]:
+    """The needs that each column has anything of, and those that it has all of, a bit a need."""
+    has, full = [0] * len(pool.caps), [0] * len(pool.caps)
+    for need, (sets, held) in enumerate(zip(pool.wanted, zip(*pool.caps, strict=True), strict=False)):
+        bit = 1 << need
+        for column, cap in enumerate(held):
+            if cap:
+                has[column] |= bit
+                if cap >= sets:
+                    full[column] |= bit
+    return has, full
 
 
 def _search(task: Task, best: Best, effort: Effort) -> Best:
     """The best columns for one aim. Those in ``best`` are a start that is known to be allowed."""
-    start, best = best.columns, Best()
-    best.offer(task, start)
+    order = sorted(range(len(task.cost)), key=task.cost.__getitem__)
+    place = {column: rank for rank, column in enumerate(order)}
+    ranked = task.of(order)
+    found = Best()
+    found.offer(ranked, [place[column] for column in best.columns])
+    _search_ranked(ranked, found, effort)
+    found.columns = tuple(sorted([order[rank] for rank in found.columns]))
+    return found
+
+
+def _search_ranked(task: Task, best: Best, effort: Effort) -> None:
+    """Betters ``best`` and says what is proved of it; the columns of the task are those that cost least first."""
     if not task.pool.caps or not any(task.pool.wanted):
-        return best
-    if not task.short and _few_are_enough(task, best):
-        return best
-    tree = Tree(task, best, effort, range(len(task.cost)))
+        return
+    holders = holders_of(task.pool)
+    if not task.short and few_are_enough(task, best, holders):
+        best.proved = best.value
+        return
+    tree = Tree(Ground(task, holders, best, effort), range(len(task.cost)))
     proved = tree.rounded(tree.run())
     best.proved = min(best.value, proved)
-    return best
-
-
-def _few_are_enough(task: Task, best: Best) -> bool:
-    """Offers the best single column and the best two; True when no more columns together can be cheaper."""
-    wanted = list(task.pool.wanted)
-    full = [column for column, caps in enumerate(task.pool.caps) if list(caps) == wanted and task.allows((column,))]
-    if full:
-        best.offer(task, (min(full, key=lambda column: (task.cost[column], column)),))
-    cheapest = [*sorted(task.cost)[:3], *[float("inf")] * 3]
-    for count in (2, 3):
-        if task.pool.most < count or best.ends(sum(cheapest[:count])):
-            best.proved = best.value
-            return True
-        if count == 2:
-            offer_pairs(task, best)
-    return False

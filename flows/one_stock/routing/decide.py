@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from time import monotonic
 
 from flows.one_stock.routing import cover, strict
@@ -17,11 +18,11 @@ from flows.one_stock.routing.allocate import (
     unfilled_of,
     wanted_units,
 )
-from flows.one_stock.routing.filters import removed_by
+from flows.one_stock.routing.filters import words
 from flows.one_stock.routing.problem import Action, Considered, Decision, Item, Place, Plan, Problem, Stopped
 from flows.one_stock.routing.rulebook import Rules, TierName
 from flows.one_stock.routing.task import Effort, Pool
-from flows.one_stock.routing.tiers import parcel_cost, scores
+from flows.one_stock.routing.tiers import parcel_cost, points
 
 
 def decide(problem: Problem, rules: Rules) -> Decision:
@@ -33,19 +34,16 @@ def decide(problem: Problem, rules: Rules) -> Decision:
     until = monotonic() + rules.budget.emergency_ms / 1000
     items = items_of(problem.items, rules)
     wanted = wanted_units(items)
-    candidates: list[Place] = []
-    points: list[tuple[float, ...]] = []
-    considered: list[Considered] = []
-    for place in sorted(problem.places, key=lambda place: place.id):
-        word = removed_by(place, problem, rules, wanted)
-        if word is None:
-            score = scores(place, problem, rules, wanted)
-            candidates.append(place)
-            points.append(score)
-            considered.append(Considered(place.id, None, score))
-        else:
-            considered.append(Considered(place.id, word))
-    plan = _planned(items, candidates, points, rules, until)
+    places = sorted(problem.places, key=attrgetter("id"))
+    removed = words(places, problem, rules, wanted)
+    candidates = [place for place, word in zip(places, removed, strict=True) if word is None]
+    scored = points(candidates, problem, rules, wanted)
+    following = iter(scored)
+    considered = [
+        Considered(place.id, word, next(following) if word is None else ())
+        for place, word in zip(places, removed, strict=True)
+    ]
+    plan = _planned(items, candidates, scored, rules, until)
     return _decision(plan, items, tuple(considered), rules)
 
 
@@ -58,10 +56,10 @@ class _Choice:
 
 
 def _planned(
-    items: Sequence[Item], places: Sequence[Place], points: Sequence[Sequence[float]], rules: Rules, until: float
+    items: Sequence[Item], places: Sequence[Place], scored: Sequence[Sequence[float]], rules: Rules, until: float
 ) -> Plan:
     effort = Effort(rules.budget.nodes, rules.budget.iterations, until)
-    choice = _choice(items, places, points, rules, effort)
+    choice = _choice(items, places, scored, rules, effort)
     by_id = {place.id: place for place in places}
     parcels = parcels_of(items, choice.filled, by_id)
     cost = sum([parcel_cost(by_id[parcel.place_id], rules) for parcel in parcels])
@@ -70,9 +68,9 @@ def _planned(
     return Plan(parcels, unfilled, cost, bound, effort.stopped, effort.nodes, effort.iterations)
 
 
-def _aims(places: Sequence[Place], points: Sequence[Sequence[float]], rules: Rules) -> tuple[list[cover.Aim], int]:
+def _aims(places: Sequence[Place], scored: Sequence[Sequence[float]], rules: Rules) -> tuple[list[cover.Aim], int]:
     """The tiers as aims, the cost after them where none names it, and which of them is the cost."""
-    columns = list(zip(*points, strict=True)) or [()] * len(rules.tiers)
+    columns = list(zip(*scored, strict=True)) or [()] * len(rules.tiers)
     aims = [cover.Aim(weights, tier.tolerance, tier.slack) for weights, tier in zip(columns, rules.tiers, strict=True)]
     names = [tier.by for tier in rules.tiers]
     if TierName.COST in names:
@@ -81,9 +79,9 @@ def _aims(places: Sequence[Place], points: Sequence[Sequence[float]], rules: Rul
 
 
 def _choice(
-    items: Sequence[Item], places: Sequence[Place], points: Sequence[Sequence[float]], rules: Rules, effort: Effort
+    items: Sequence[Item], places: Sequence[Place], scored: Sequence[Sequence[float]], rules: Rules, effort: Effort
 ) -> _Choice:
-    aims, cost_aim = _aims(places, points, rules)
+    aims, cost_aim = _aims(places, scored, rules)
     needs = needs_of(items, together=rules.split_lines)
     caps = sets_held(needs, places)
     pool = _pool(needs, caps, rules)

@@ -1,6 +1,6 @@
 """Which places an order may ask at all, and the one word for why not."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from flows.one_stock.routing.problem import NO_STOCK, Place, Problem
@@ -23,9 +23,33 @@ def removed_by(place: Place, problem: Problem, rules: Rules, wanted: Collection[
     A place that refused is removed by the reason it gave. A limit removes nobody whose figure is not known.
     ``wanted``: the SKUs of the order; a place with none of them is removed last, as ``no_stock``.
     """
-    if place.refused is not None:
-        return place.refused
-    return _by_name(place, problem, rules) or _by_figure(place, rules) or _by_state(place, rules, wanted)
+    return words([place], problem, rules, wanted)[0]
+
+
+def words(places: Iterable[Place], problem: Problem, rules: Rules, wanted: Collection[int]) -> list[str | None]:
+    """What ``removed_by`` says of each place. Looks only at what the rules ask for: there may be hundreds of places."""
+    filters = rules.filters
+    named = bool(filters.kinds or filters.places or filters.not_places or filters.brands)
+    figured = (filters.max_km, filters.min_rating, filters.min_acceptance) != (None, None, None)
+    area, hours, capacity = filters.service_area, filters.hours, filters.capacity
+    found = []
+    for place in places:
+        word = place.refused
+        if word is None and named:
+            word = _by_name(place, problem, rules)
+        if word is None and figured:
+            word = _by_figure(place, rules)
+        if word is None:
+            if area and not place.serves:
+                word = SERVICE_AREA
+            elif hours and not place.open:
+                word = CLOSED
+            elif capacity and place.capacity_left is not None and place.capacity_left <= 0:
+                word = CAPACITY
+            elif not _has_any(place, wanted):
+                word = NO_STOCK
+        found.append(word)
+    return found
 
 
 def _by_name(place: Place, problem: Problem, rules: Rules) -> str | None:
@@ -54,15 +78,6 @@ def _by_figure(place: Place, rules: Rules) -> str | None:
     return None
 
 
-def _by_state(place: Place, rules: Rules, wanted: Collection[int]) -> str | None:
-    filters = rules.filters
-    if filters.service_area and not place.serves:
-        return SERVICE_AREA
-    if filters.hours and not place.open:
-        return CLOSED
-    if filters.capacity and place.capacity_left is not None and place.capacity_left <= 0:
-        return CAPACITY
-    for sku_id in wanted:
-        if place.stock.get(sku_id, 0) > 0:
-            return None
-    return NO_STOCK
+def _has_any(place: Place, wanted: Collection[int]) -> bool:
+    stock = place.stock
+    return any(stock.get(sku_id, 0) > 0 for sku_id in wanted)

@@ -1,4 +1,4 @@
-"""Good plans at once: take what pays most, drop what is needless, swap for what is cheaper."""
+"""Good plans at once: take what pays most, drop what is needless."""
 
 from collections.abc import Sequence
 
@@ -46,25 +46,4 @@ def lean(task: Task, columns: Sequence[int]) -> list[int]:
         if all(have >= sets for have, sets in zip(without, needed, strict=True)):
             held = without
             kept.remove(column)
-    return kept
-
-
-def swap(task: Task, columns: Sequence[int], rounds: int) -> list[int]:
-    """The columns after exchanging one at a time for a cheaper one that fills what it filled."""
-    pool, cost, kept = task.pool, task.cost, list(columns)
-    cheapest = sorted(range(len(cost)), key=lambda column: (cost[column], column))
-    for _ in range(rounds):
-        before = list(kept)
-        for old in sorted(before, key=lambda column: (-cost[column], column)):
-            rest = [column for column in kept if column != old]
-            wants = [(need, sets) for need, sets in enumerate(left_by(pool, rest)) if sets]
-            for new in cheapest:
-                if cost[new] >= cost[old]:
-                    break
-                caps = pool.caps[new]
-                if new not in kept and all(caps[need] >= sets for need, sets in wants) and task.allows([*rest, new]):
-                    kept = lean(task, [*rest, new])
-                    break
-        if kept == before:
-            break
     return kept

@@ -1,29 +1,48 @@
-"""Sets of columns as whole numbers, a bit a column: who holds enough is then one step a need."""
+"""Sets of columns as whole numbers, a bit a column: who holds enough is then one step a need.
 
-from bisect import bisect_right
-from collections.abc import Sequence
+The columns are those of a task, the cheapest first, so that the lowest bit of a set is its cheapest column.
+"""
 
-from flows.one_stock.routing.task import Best, Task, minus
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Final
+
+from flows.one_stock.routing.task import Best, Pool, Task, left_by
+
+FEW: Final = 8
 
 
 class Holders:
     """The columns that hold at least so many sets of one need."""
 
     def __init__(self, caps: Sequence[int]) -> None:
-        by_caps = sorted(((cap, column) for column, cap in enumerate(caps) if cap), reverse=True)
-        self.caps = [-cap for cap, _ in by_caps]
-        self.masks = [0]
-        for _, column in by_caps:
-            self.masks.append(self.masks[-1] | 1 << column)
-        self.any = self.masks[-1]
+        self._held = caps
+        self._caps: list[int] = []
+        self._masks: list[int] = [0]
+        self.any = sum([1 << column for column, cap in enumerate(caps) if cap])
         self.known: dict[int, int] = {}
 
     def of(self, sets: int) -> int:
         """Those with ``sets`` or more."""
         found = self.known.get(sets)
         if found is None:
-            found = self.known[sets] = self.masks[bisect_right(self.caps, -sets)]
+            if not self._caps:
+                self._rank()
+            found = self.known[sets] = self._masks[bisect_right(self._caps, -sets)]
         return found
+
+    def _rank(self) -> None:
+        held, mask = self._held, 0
+        for column in sorted(bits(self.any), key=held.__getitem__, reverse=True):
+            mask |= 1 << column
+            self._caps.append(-held[column])
+            self._masks.append(mask)
+
+
+def holders_of(pool: Pool) -> list[Holders]:
+    """The holders of each need."""
+    return [Holders(held) for held in zip(*pool.caps, strict=True)]
 
 
 def bits(mask: int) -> list[int]:
@@ -36,29 +55,78 @@ def bits(mask: int) -> list[int]:
     return found
 
 
-def offer_pairs(task: Task, best: Best) -> None:
-    """Offers the best two columns that together hold everything, if there are such."""
-    order = sorted(range(len(task.cost)), key=lambda column: (task.cost[column], column))
-    cost = [task.cost[column] for column in order]
-    caps = [task.pool.caps[column] for column in order]
-    holders = [Holders(held) for held in zip(*caps, strict=True)]
-    wanted = list(task.pool.wanted)
-    scarcest = min([each.any for each, sets in zip(holders, wanted, strict=True) if sets], key=int.bit_count)
-    for one in bits(scarcest):
-        if cost[one] + cost[0] >= best.value:
+def offer_few(task: Task, best: Best, holders: Sequence[Holders], chosen: Sequence[int]) -> None:
+    """Offers ``chosen`` with the one or two more columns that hold what is left at the least cost."""
+    cost, caps = task.cost, task.pool.caps
+    left = [(holders[need], need, sets) for need, sets in enumerate(left_by(task.pool, chosen)) if sets]
+    if not left:
+        best.offer(task, chosen)
+        return
+    left.sort(key=lambda each: each[0].any.bit_count())
+    value = sum([cost[column] for column in chosen])
+    free = ~sum([1 << column for column in chosen])
+    _offer_first(task, best, chosen, _holding(left, free & _below(cost, best.value - value)))
+    if len(chosen) + 2 > task.pool.most:
+        return
+    for one in bits(left[0][0].any & free):
+        spent = value + cost[one]
+        if spent + cost[0] >= best.value:
             break
-        fit = ~(1 << one)
-        for each, sets in zip(holders, minus(wanted, caps[one]), strict=True):
-            if sets:
-                fit &= each.of(sets)
-                if not fit:
-                    break
-        while fit > 0:
-            other = (fit & -fit).bit_length() - 1
-            fit &= fit - 1
-            if cost[one] + cost[other] >= best.value:
-                break
-            before = best.value
-            best.offer(task, (order[one], order[other]))
-            if best.value < before:
-                break
+        held = caps[one]
+        rest = [(each, need, sets - held[need]) for each, need, sets in left if sets > held[need]]
+        fit = _holding(rest, free & ~(1 << one) & _below(cost, best.value - spent))
+        if fit:
+            _offer_first(task, best, (*chosen, one), fit)
+
+
+def _below(cost: Sequence[float], value: float) -> int:
+    return (1 << bisect_left(cost, value)) - 1
+
+
+def _holding(left: Iterable[tuple[Holders, int, int]], fit: int) -> int:
+    """Those of ``fit`` that hold all of it."""
+    for each, _, sets in left:
+        fit &= each.known.get(sets) or each.of(sets)
+        if not fit:
+            break
+    return fit
+
+
+def _offer_first(task: Task, best: Best, chosen: Sequence[int], fit: int) -> None:
+    """Offers the cheapest of ``fit`` that the task allows."""
+    for column in bits(fit & -fit if not task.sides else fit):
+        before = best.value
+        best.offer(task, (*chosen, column))
+        if best.value < before:
+            break
+
+
+def exchange(task: Task, best: Best, holders: Sequence[Holders]) -> None:
+    """Takes one to three of the best columns away, and one or two others for them, while that is better."""
+    while True:
+        before = best.columns
+        if len(before) > FEW:
+            return
+        for size in (1, 2, 3):
+            for gone in combinations(before, size):
+                offer_few(task, best, holders, [column for column in before if column not in gone])
+        if best.columns == before:
+            return
+
+
+def few_are_enough(task: Task, best: Best, holders: Sequence[Holders]) -> bool:
+    """Offers the best single column and the best two; True when no more columns together can be cheaper."""
+    cheapest = [*task.cost[:3], *[float("inf")] * 3]
+    if task.pool.most < 1 or best.ends(cheapest[0]):
+        return True
+    single = -1
+    for each, sets in zip(holders, task.pool.wanted, strict=True):
+        if sets:
+            single &= each.of(sets)
+    _offer_first(task, best, (), single)
+    for count in (2, 3):
+        if task.pool.most < count or best.ends(sum(cheapest[:count])):
+            return True
+        if count == 2:
+            offer_few(task, best, holders, ())
+    return False

@@ -62,6 +62,17 @@ class Task:
     spare: int = 0
     penalty: float = 0.0
 
+    def of(self, columns: Sequence[int]) -> "Task":
+        """The same with these columns alone, in this order."""
+        pool = self.pool
+        return Task(
+            Pool(pool.wanted, pool.units, [pool.caps[column] for column in columns], pool.most),
+            [self.cost[column] for column in columns],
+            tuple([([vector[column] for column in columns], limit) for vector, limit in self.sides]),
+            self.spare,
+            self.penalty,
+        )
+
     @property
     def short(self) -> bool:
         """Whether a plan may leave something unfilled."""

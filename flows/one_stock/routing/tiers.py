@@ -1,6 +1,6 @@
 """What one parcel from a place adds to each tier; never below 0, lower is better."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from flows.one_stock.routing.problem import Place, Problem
@@ -21,6 +21,14 @@ def parcel_cost(place: Place, rules: Rules) -> float:
 def scores(place: Place, problem: Problem, rules: Rules, wanted: Wanted) -> tuple[float, ...]:
     """The score of ``place`` on each tier of the rules. ``wanted``: units of each SKU that the order asks for."""
     return tuple(_SCORES[tier.by](place, problem, rules, wanted) for tier in rules.tiers)
+
+
+def points(places: Iterable[Place], problem: Problem, rules: Rules, wanted: Wanted) -> list[tuple[float, ...]]:
+    """The ``scores`` of each place."""
+    if len(rules.tiers) == 1 and rules.tiers[0].by is TierName.COST:
+        own, per_km, unknown = rules.parcel_cost, rules.per_km, rules.unknown_km
+        return [(own + per_km * (unknown if place.km is None else place.km),) for place in places]
+    return [scores(place, problem, rules, wanted) for place in places]
 
 
 def _km(place: Place, rules: Rules) -> float:

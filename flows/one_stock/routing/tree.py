@@ -5,15 +5,16 @@ at least k + 1; each case is priced for itself, which proves far more. Where a b
 trees of their own, with prices that fit what is left there.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
 from flows.one_stock.routing import bounds, greedy
-from flows.one_stock.routing.holders import Holders, bits
+from flows.one_stock.routing.holders import Holders, bits, exchange
 from flows.one_stock.routing.problem import Stopped
-from flows.one_stock.routing.task import NEAR, Best, Effort, Task, left_by, minus
+from flows.one_stock.routing.task import NEAR, Best, Effort, Task, left_by
 
 SPLIT_FROM: Final = 0.01
 REPRICE_AFTER: Final = 300
@@ -34,13 +35,23 @@ class _Case:
     most: int
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all trees of a search share."""
+
+    task: Task
+    holders: Sequence[Holders]
+    best: Best
+    effort: Effort
+
+
 class Tree:
     """Everything that starts with the columns ``chosen`` and goes on with some of ``columns``."""
 
-    def __init__(
-        self, task: Task, best: Best, effort: Effort, columns: Sequence[int], chosen: tuple[int, ...] = ()
-    ) -> None:
-        self.task, self.best, self.effort, self.chosen, self.columns = task, best, effort, chosen, columns
+    def __init__(self, ground: Ground, columns: Sequence[int], chosen: tuple[int, ...] = ()) -> None:
+        task = ground.task
+        self.ground, self.chosen, self.columns = ground, chosen, columns
+        self.task, self.best, self.effort = task, ground.best, ground.effort
         left = left_by(task.pool, chosen)
         needs = [need for need, sets in enumerate(left) if sets]
         self.wanted = [left[need] for need in needs]
@@ -130,13 +141,12 @@ class Tree:
         prices = case.prices
         number = sum(prices.shares[: len(self.columns)])
         under = int(number + SPLIT_FROM)
-        if not prices.core or number - under < SPLIT_FROM:
+        if prices.solved is None or number - under < SPLIT_FROM:
             return [case]
         cases = []
-        known = self.best.value - self.offset
         for sign, limit, most in ((-1.0, under, min(under, self.most)), (1.0, under + 1, self.most)):
             matrix, limits = self._counted(case.matrix, case.limits, sign, limit)
-            narrow = bounds.solve(limits, case.cost, matrix, 0, known, prices.core)
+            narrow = bounds.narrowed(prices.solved, limits, case.cost, matrix)
             if narrow is not None:
                 cases.append(_Case(narrow, limits, matrix, case.cost, most))
         return sorted(cases, key=lambda each: each.prices.bound)
@@ -156,48 +166,46 @@ class Tree:
             found = greedy.take(task, value)
             self.best.offer(task, found)
         if not self.chosen and not task.short and self.best.columns:
-            self.best.offer(task, greedy.swap(task, self.best.columns, 4))
+            exchange(task, self.best, self.ground.holders)
 
 
 class _Walk:
-    """The branches of one case. A column is a bit, the cheapest the lowest; sets of columns are whole numbers."""
+    """The branches of one case. A column is a bit; sets of columns are whole numbers."""
 
     def __init__(self, tree: Tree, case: _Case) -> None:
         self.tree, self.task, self.best, self.effort, self.most = tree, tree.task, tree.best, tree.effort, case.most
-        task, matrix, limits = tree.task, case.matrix, case.limits
+        task, limits = tree.task, case.limits
         count, real = len(tree.wanted), len(tree.columns)
-        rows = case.prices.rows
+        rows, reduced, bound = case.prices.rows, case.prices.reduced, case.prices.bound
         if task.short:
             ceiling = task.penalty + rows[count + len(task.sides)]
             capped = [min(own, ceiling * units) for own, units in zip(rows, tree.units, strict=False)]
             rows = [*capped, *rows[count:]]
-        reduced, bound = bounds.price(rows, limits, tree.cost, matrix[:real])
+            reduced, bound = bounds.price(rows, limits, tree.cost, case.matrix[:real])
         edge = self.best.value - tree.offset - bound
-        order = sorted(
-            (index for index, each in enumerate(reduced) if each <= edge),
-            key=lambda index: (tree.cost[index], reduced[index], tree.columns[index]),
-        )
         extra = rows[count:]
         self.rows = list(rows[:count])
         self.base = tree.offset + sum([own * limit for own, limit in zip(extra, limits[count:], strict=True)])
-        self.order = [tree.columns[index] for index in order]
-        self.caps = [tree.caps[index] for index in order]
-        self.reduced = [reduced[index] for index in order]
-        self.priced = [
-            tree.cost[index] - sum([own * cap for own, cap in zip(extra, matrix[index][count:], strict=True)])
-            for index in order
-        ]
-        self.sides = [([vector[column] for column in self.order], limit) for vector, limit in task.sides]
-        self.cost = [tree.cost[index] for index in order]
-        self.holders = [Holders([caps[need] for caps in self.caps]) for need in range(count)]
+        self.free, self.below = 0, 0.0
+        self.caps: dict[int, list[int]] = {}
+        self.reduced: dict[int, float] = {}
+        self.priced: dict[int, float] = {}
+        for index, (column, own) in enumerate(zip(tree.columns, reduced, strict=False)):
+            if own <= edge:
+                self.free |= 1 << column
+                self.below += min(0.0, own)
+                self.caps[column], self.reduced[column] = tree.caps[index], own
+                self.priced[column] = tree.cost[index] - sum(
+                    [each * cap for each, cap in zip(extra, case.matrix[index][count:], strict=True)]
+                )
+        self.cost = task.cost
+        self.holders = [tree.ground.holders[need] for need in tree.needs]
         self.nodes = 0
 
     def run(self) -> float:
         """Visits every branch that may hold something better; returns what is proved of the others."""
-        free = (1 << len(self.order)) - 1
-        below = sum([each for each in self.reduced if each < 0])
         used = tuple([sum([vector[column] for column in self.tree.chosen]) for vector, _ in self.task.sides])
-        return self._visit(_Node((), self.tree.wanted, free, self.tree.offset, self.base, below, used))
+        return self._visit(_Node((), self.tree.wanted, self.free, self.tree.offset, self.base, self.below, used))
 
     def _visit(self, node: "_Node") -> float:
         """Fills the scarcest need by every column in turn; each later branch is without the columns of the earlier."""
@@ -205,7 +213,8 @@ class _Walk:
         if self.effort.spent():
             return here
         self.nodes += 1
-        if self.task.short and self._enough(node):
+        short = self.task.short
+        if short and self._enough(node):
             return INFINITE
         need, options = self._scarcest(node.left, node.free)
         if need < 0 or len(node.taken) >= self.most:
@@ -215,23 +224,30 @@ class _Walk:
         wanted = node.left[need]
         reach = sum([caps[column][need] for column in columns])
         for column in self._promising(columns, node.value, here):
-            if not self.task.short and reach < wanted:
+            if not short and reach < wanted:
                 break
             reach -= caps[column][need]
             reduced = self.reduced[column]
-            hopeless = self.tree.ends(here + max(0.0, reduced))
+            if self.tree.ends(here + max(0.0, reduced)):
+                if reduced >= 0 and not short:
+                    break
+                hopeless = True
+            else:
+                hopeless = False
             free ^= 1 << column
-            below -= min(0.0, reduced)
-            here -= min(0.0, reduced)
+            if reduced < 0:
+                below -= reduced
+                here -= reduced
             if hopeless:
                 continue
             least = min(least, self._branch(node, column, free, below))
             if self.effort.stopped is not Stopped.PROVED:
                 return min(least, here)
-        if self.task.short:
+        if short:
             rest = free & options
             below -= sum([min(0.0, self.reduced[column]) for column in bits(rest)])
-            least = min(least, self._visit(replace(node, free=free & ~rest, below=below)))
+            last = _Node(node.taken, node.left, free & ~rest, node.value, node.base, below, node.used)
+            least = min(least, self._visit(last))
         return least
 
     def _promising(self, columns: list[int], value: float, here: float) -> list[int]:
@@ -241,58 +257,55 @@ class _Walk:
         kept.sort(key=reduced.__getitem__)
         return kept
 
-    def _paid(self, left: list[int]) -> float:
+    def _paid(self, left: Sequence[int]) -> float:
         return sum([own * sets for own, sets in zip(self.rows, left, strict=True)])
 
     def _branch(self, node: "_Node", column: int, free: int, below: float) -> float:
         """One more column chosen."""
-        after = minus(node.left, self.caps[column])
+        left = [sets - cap if sets > cap else 0 for sets, cap in zip(node.left, self.caps[column])]  # noqa: B905
         base, value = node.base + self.priced[column], node.value + self.cost[column]
-        lower = base + below + self._paid(after)
+        lower = base + below + self._paid(left)
         if self.tree.ends(lower):
             return lower
         used = node.used
-        if self.sides:
-            used = tuple([own + vector[column] for own, (vector, _) in zip(used, self.sides, strict=True)])
-            if any(own > limit for own, (_, limit) in zip(used, self.sides, strict=True)):
+        if self.task.sides:
+            used = tuple([own + vector[column] for own, (vector, _) in zip(used, self.task.sides, strict=True)])
+            if any(own > limit for own, (_, limit) in zip(used, self.task.sides, strict=True)):
                 return INFINITE
-        child = _Node((*node.taken, column), after, free, value, base, below, used)
-        if not self.task.short and self._completed(child):
-            return INFINITE
-        cheapest = self.cost[(free & -free).bit_length() - 1] if free else INFINITE
-        if not self.task.short and self.best.ends(value + 2 * cheapest):
-            return INFINITE
-        if (
-            self.nodes >= REPRICE_AFTER
-            and free.bit_count() >= REPRICE_COLUMNS
-            and not self.best.ends(value + REPRICE_MORE * cheapest)
-        ):
-            chosen = (*self.tree.chosen, *[self.order[index] for index in child.taken])
-            columns = [self.order[index] for index in bits(free)]
-            return max(lower, Tree(self.task, self.best, self.effort, columns, chosen).run())
-        return max(lower, self._visit(child))
+        taken = (*node.taken, column)
+        if not self.task.short:
+            if self._completed(taken, left, free, value):
+                return INFINITE
+            cheapest = self.cost[(free & -free).bit_length() - 1] if free else INFINITE
+            if self.best.ends(value + 2 * cheapest):
+                return INFINITE
+            if (
+                self.nodes >= REPRICE_AFTER
+                and free.bit_count() >= REPRICE_COLUMNS
+                and not self.best.ends(value + REPRICE_MORE * cheapest)
+            ):
+                return max(lower, Tree(self.tree.ground, bits(free), (*self.tree.chosen, *taken)).run())
+        return max(lower, self._visit(_Node(taken, left, free, value, base, below, used)))
 
-    def _completed(self, node: "_Node") -> bool:
-        """Offers the node with at most one more column, the cheapest that fills all; True if it needs none."""
-        if not any(node.left):
-            self._offer(node.taken)
+    def _completed(self, taken: tuple[int, ...], left: list[int], fit: int, value: float) -> bool:
+        """Offers these columns with at most one more, the cheapest that fills all; True if they need none."""
+        if not any(left):
+            self._offer(taken)
             return True
-        fit = node.free
-        for holders, sets in zip(self.holders, node.left, strict=True):
+        fit &= (1 << bisect_left(self.cost, self.best.value - value)) - 1
+        for holders, sets in zip(self.holders, left, strict=True):
             if sets:
-                fit &= holders.of(sets)
+                fit &= holders.known.get(sets) or holders.of(sets)
                 if not fit:
                     return False
         for column in bits(fit):
-            if node.value + self.cost[column] >= self.best.value:
-                break
             before = self.best.value
-            self._offer((*node.taken, column))
+            self._offer((*taken, column))
             if self.best.value < before:
                 break
         return False
 
-    def _scarcest(self, left: list[int], free: int) -> tuple[int, int]:
+    def _scarcest(self, left: Sequence[int], free: int) -> tuple[int, int]:
         """The unfilled need with the fewest columns left, and those columns; -1 when there is none to go on with."""
         found, options, fewest = -1, 0, 1 << 30
         for need, sets in enumerate(left):
@@ -307,7 +320,7 @@ class _Walk:
         return found, options
 
     def _offer(self, taken: tuple[int, ...]) -> None:
-        self.best.offer(self.task, (*self.tree.chosen, *[self.order[index] for index in taken]))
+        self.best.offer(self.task, (*self.tree.chosen, *taken))
 
     def _enough(self, node: "_Node") -> bool:
         """Offers a plan that may leave something; True where more columns could not better it."""
@@ -321,7 +334,7 @@ class _Walk:
         return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Node:
     """Columns ``taken``, sets ``left`` to fill, columns still ``free``; ``value`` so far, the same with what the sides
     are priced at (``base``), the free columns' reduced cost below 0, and what of the sides' limits is ``used``."""
