@@ -61,7 +61,7 @@ VALUES (%s, '00f067aa0ba902b7', 'a step', 'internal', 'ok', clock_timestamp(), c
 
 @dataclass(frozen=True, slots=True)
 class KnownHub:
-    """``url``: where it answers. ``key`` opens all of it, ``little_key`` nothing.
+    """``url``: where it answers. ``key`` opens all of it as a shop, ``desk_key`` as a desk, ``little_key`` nothing.
 
     ``parts``: what the names in addresses may be.
     """
@@ -69,6 +69,7 @@ class KnownHub:
     hub: Hub
     url: str
     key: str
+    desk_key: str
     little_key: str
     parts: dict[str, Any]
 
@@ -90,12 +91,12 @@ def known_hub(folder: Path, admin_url: str) -> Iterator[KnownHub]:
         wait_s=20,
     )
     with build(settings) as hub, served(create_app(hub)) as url:
-        key, little = _make_key(hub, "*", "channel:shop"), _make_key(hub, "ingest:nothing")
+        key, desk, little = _make_key(hub, "*", "channel:shop"), _make_key(hub, "*"), _make_key(hub, "ingest:nothing")
         with httpx.Client(
             base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60, trust_env=False
         ) as all_:
             parts = fill(hub, all_)
-        yield KnownHub(hub, url, key, little, parts)
+        yield KnownHub(hub, url, key, desk, little, parts)
     drop(admin_url, name)
 
 
