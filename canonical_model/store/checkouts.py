@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from psycopg import Connection
@@ -195,6 +195,13 @@ def find_for_orders(connection: Connection[DictRow], keys: Sequence[Key]) -> dic
             units = tuple(row for reference in each.references for row in kept.get(reference, ()))
             found[key] = Found(each.id, each.references, units)
     return found
+
+
+def release_for_order(connection: Connection[DictRow], order: Mapping[str, Any]) -> None:
+    """Give back what is still kept for an order that wants no more; the caller has locked its row."""
+    key = order["owner"], order["brand"], order["channel"], order["order_no"]
+    active = [each for each in lock(connection, [key]).values() if each.state == "active"]
+    give_back(connection, active, "released", datetime.now(UTC))
 
 
 def confirm(connection: Connection[DictRow], checkout_ids: Sequence[int]) -> None:

@@ -95,20 +95,6 @@ def hold(
     return answer
 
 
-def hold_parcels(
-    connection: Connection[DictRow],
-    *,
-    owner: str,
-    brand: str,
-    order_id: int | None,
-    parcels: Mapping[str, Sequence[HoldLine]],
-    expires_at: datetime | None = None,
-) -> Held | Short | Full:
-    """Hold the lines of all ``parcels`` (by reference), or none; see ``hold_many``."""
-    [answer] = hold_many(connection, [HoldAsked(owner, brand, order_id, parcels, expires_at)])
-    return answer
-
-
 def hold_many(connection: Connection[DictRow], asked: Sequence[HoldAsked]) -> list[Held | Short | Full]:
     """The answer to each request, decided one after another in the order given, each all or nothing.
 

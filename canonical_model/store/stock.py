@@ -26,7 +26,6 @@ from canonical_model.store.holds import (
     hold,
     hold_each,
     hold_many,
-    hold_parcels,
     list_holds,
     pick,
     release,
@@ -41,7 +40,6 @@ from canonical_model.store.shortfalls import (
 )
 
 __all__ = [
-    "Available",
     "Difference",
     "Ended",
     "FactsApplied",
@@ -57,13 +55,11 @@ __all__ = [
     "Unresolved",
     "accept",
     "apply_facts",
-    "availability",
     "expire_due",
     "find_open_shortfall",
     "hold",
     "hold_each",
     "hold_many",
-    "hold_parcels",
     "list_holds",
     "list_lots",
     "list_shortfalls",
@@ -122,19 +118,6 @@ _WRONG_LOADS: Final = """
 
 
 @dataclass(frozen=True, slots=True)
-class Available:
-    """One level, in base units of the SKU."""
-
-    level_id: int
-    sku_id: int
-    location_id: int
-    on_hand: int
-    held: int
-    safety: int
-    atp: int
-
-
-@dataclass(frozen=True, slots=True)
 class StockView:
     """One level in the hub's own codes; ``as_of`` is None while its authority only sent deltas."""
 
@@ -171,23 +154,6 @@ class Difference:
     found: int
     expected: int
     location_id: int | None = None
-
-
-def availability(
-    connection: Connection[DictRow], *, owner: str, brand: str, sku_ids: Sequence[int], quality: str = "sellable"
-) -> list[Available]:
-    """Every level of those SKUs, by SKU and place."""
-    with connection.cursor(row_factory=class_row(Available)) as cursor:
-        return cursor.execute(
-            """
-            SELECT id AS level_id, sku_id, location_id, on_hand, held, safety,
-                greatest(0, on_hand - safety - held) AS atp
-            FROM stock_level
-            WHERE owner = %s AND brand = %s AND sku_id = ANY (%s::bigint[]) AND quality = %s
-            ORDER BY sku_id, location_id
-            """,
-            [owner, brand, list(sku_ids), quality],
-        ).fetchall()
 
 
 def stock_view(

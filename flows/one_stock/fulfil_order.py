@@ -6,8 +6,8 @@
    the queue for goods.
 3. *dispatch*: one ``ship_parcel`` run for each planned parcel; wait until all have ended.
 4. *settle*: what a place refused, lacked, gave back or did not ship in time is open again; go back to *reserve* without
-   that place. Every round rules out at least one place, and the queue has an end, so this ends. What the rules left
-   unfilled is cancelled.
+   that place. A plan that was called back before its release is made anew. Every round rules out a place or follows a
+   recall, and the queue has an end, so this ends. What the rules left unfilled is cancelled.
 5. *tell_channel*: the channel that sold it hears what became of it, if it has a writer for that.
 
 At first the rules say what becomes of an order that cannot be had whole; once a part of it is on its way, what there is
@@ -18,12 +18,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from canonical_model.order import OrderStatus, ParcelStatus
+from canonical_model.errors import TransientError
+from canonical_model.order import OrderStatus
 from canonical_model.ports import Record
-from canonical_model.store import orders
+from canonical_model.store import checkouts, orders
 from flows.one_stock import reservation
-from flows.one_stock.bundles import channel_lines
-from flows.one_stock.decisions import Ask, Planned, plan_orders
+from flows.one_stock.bundles import OpenLine, channel_lines
+from flows.one_stock.decisions import CANCEL_REQUESTED, Ask, Planned, plan_orders
 from flows.one_stock.routing.problem import Action
 from flows.runtime.database import UnitOfWork
 from flows.runtime.flow import Flow, Goto, Run, Start, batch_step, children, outside, step, wait_for
@@ -31,12 +32,13 @@ from flows.runtime.flow import Flow, Goto, Run, Start, batch_step, children, out
 SHIPPED: Final = "shipped"
 LATE: Final = "late"
 LACKING: Final = "lacking"
+RECALLED: Final = "recalled"
 WAKE: Final = "wake"
 BATCH: Final = 200
 TRIES: Final = 5
 MAX_PAUSE_S: Final = 300
 CONTESTED: Final = "contested"
-_CARRIED: Final = ("refused", "waited", "pauses")
+_CARRIED: Final = ("refused", "resourced", "waited", "pauses")
 
 
 def order_id_of(run: Run) -> int:
@@ -44,48 +46,42 @@ def order_id_of(run: Run) -> int:
     return int(run.input["order_id"])
 
 
-def _excluded(run: Run) -> frozenset[int]:
-    return frozenset(run.results.get("settle", {}).get("excluded", ()))
-
-
 def _so_far(run: Run) -> dict[str, Any]:
-    """What earlier rounds found out: places ``refused`` (by id, with the reason), whether the order ``waited`` in the
-    queue, and how often it had to ``pause`` because others won its goods."""
+    """What earlier rounds found out: places ``refused`` (by id, with the reason), whether parcels went out that must be
+    ``resourced``, whether the order ``waited`` in the queue, and how often it had to ``pause`` because others won its
+    goods. The release before kept only the places, as ``excluded``."""
     told = run.results.get("settle") or run.results.get("reserve", {}).get("so_far") or {}
-    return {"refused": {}, "waited": False, "pauses": 0, **{name: told[name] for name in _CARRIED if name in told}}
+    refused = {str(place): "refused" for place in told.get("excluded", ())}
+    known = {name: told[name] for name in _CARRIED if name in told}
+    return {"refused": refused, "resourced": bool(refused), "waited": False, "pauses": 0, **known}
 
 
 def give_back_planned(run: Run, uow: UnitOfWork) -> dict[str, Any]:
     """Undo of *reserve*: give back what the parcels hold that no place was asked for."""
     order = orders.get_order(uow.connection, run.owner, run.brand, order_id_of(run), lock=True)
-    _give_back(uow, order)
+    reservation.give_back_planned(uow.connection, order, reason="undone")
     return {}
-
-
-def _give_back(uow: UnitOfWork, order: Mapping[str, Any]) -> None:
-    for parcel in _planned(order):
-        reservation.give_back(uow.connection, order["owner"], order["brand"], parcel["parcel_no"], reason="undone")
-
-
-def _planned(order: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [parcel for parcel in order["parcels"] if parcel["status"] == ParcelStatus.PLANNED]
 
 
 @batch_step(size=BATCH, undo=give_back_planned)
 def reserve(runs: Sequence[Run], uow: UnitOfWork) -> list[Any]:
     """Decide and hold, all orders on one snapshot of the pool; each whole, as far as its rules allow, or not at all."""
+    return [_reserved(run, planned) for run, planned in zip(runs, _plan(runs, uow), strict=True)]
+
+
+def _plan(runs: Sequence[Run], uow: UnitOfWork) -> list[Planned | None]:
     asks = []
     for run in runs:
         known = _so_far(run)
         refused = {int(place): reason for place, reason in known["refused"].items()}
-        asks.append(Ask(order_id_of(run), refused, resourced=bool(refused), waited=known["waited"]))
+        asks.append(Ask(order_id_of(run), refused, resourced=known["resourced"], waited=known["waited"]))
     planned = plan_orders(
         uow.connection,
         asks,
         now=datetime.now(UTC),
         member_schemes=uow.services.estate.systems if uow.has_services else (),
     )
-    return [_reserved(run, planned[order_id_of(run)]) for run in runs]
+    return [planned[order_id_of(run)] for run in runs]
 
 
 def _reserved(run: Run, planned: Planned | None) -> Goto | dict[str, Any]:
@@ -121,10 +117,10 @@ await_release = wait_for("await_release", signals=(WAKE,), timeout_s=_release_s,
 def dispatch(run: Run, uow: UnitOfWork) -> Sequence[Start]:
     """One run for each parcel that is planned now; from here on the plan stands. None when the buyer has cancelled."""
     order = orders.get_order(uow.connection, run.owner, run.brand, order_id_of(run), lock=True)
-    if order["status_reason"] == reservation.CANCEL_REQUESTED:
-        _give_back(uow, order)
+    if order["status_reason"] == CANCEL_REQUESTED:
+        reservation.give_back_planned(uow.connection, order, reason="undone")
         return []
-    planned = _planned(order)
+    planned = reservation.planned_parcels(order)
     if planned:
         orders.release_order(uow.connection, order["id"])
     return [_ship(run, parcel["parcel_no"]) for parcel in planned]
@@ -147,20 +143,39 @@ def settle(run: Run, uow: UnitOfWork) -> Goto | dict[str, Any]:
     so_far = _so_far(run)
     ended = {child["key"]: why for child in run.results["dispatch"] if (why := _why(child))}
     places = {parcel["parcel_no"]: str(parcel["location_id"]) for parcel in order["parcels"]}
-    refused = so_far["refused"] | {places[parcel_no]: why for parcel_no, why in ended.items()}
-    excluded = sorted(_excluded(run) | {int(place) for place in refused})
+    refused = so_far["refused"] | _called_back(run) | {places[parcel_no]: why for parcel_no, why in ended.items()}
     action = run.results["reserve"].get("action")
-    wanted = [demand for demand in reservation.open_demands(uow.connection, order["id"]) if demand.quantity]
-    cancelled = order["status_reason"] == reservation.CANCEL_REQUESTED
-    if wanted and (ended or action in (Action.QUEUE, CONTESTED)) and not cancelled:
-        waited = so_far["waited"] or action == Action.QUEUE
-        pauses = so_far["pauses"] + 1 if action == CONTESTED else 0
-        return Goto("reserve", {"excluded": excluded, "refused": refused, "waited": waited, "pauses": pauses})
-    status, reason = _end(order, wanted, cancelled=cancelled)
+    lines = orders.list_open_lines(uow.connection, [order["id"]])[order["id"]]
+    wanted = any(OpenLine(*line).wanted for line in lines)
+    cancelled = order["status_reason"] == CANCEL_REQUESTED
+    is_open = ended or action in (Action.QUEUE, CONTESTED) or _is_taken_back(run)
+    if wanted and is_open and not cancelled:
+        return Goto(
+            "reserve",
+            {
+                "refused": refused,
+                "resourced": so_far["resourced"] or bool(ended),
+                "waited": so_far["waited"] or action == Action.QUEUE,
+                "pauses": so_far["pauses"] + 1 if action == CONTESTED else 0,
+            },
+        )
+    status, reason = _end(order, wanted=wanted, cancelled=cancelled)
     orders.cancel_open(uow.connection, order["id"])
     orders.set_status(uow.connection, order["id"], status, reason)
     orders.add_event(uow.connection, order["id"], str(status), {"reason": reason})
-    return {"excluded": excluded, "status": str(status), "reason": reason}
+    checkouts.release_for_order(uow.connection, order)
+    return {"status": str(status), "reason": reason}
+
+
+def _is_taken_back(run: Run) -> bool:
+    """Whether this round's plan was called back before its release."""
+    return bool(run.results["reserve"]["parcels"]) and not run.results["dispatch"]
+
+
+def _called_back(run: Run) -> dict[str, str]:
+    """The place whose goods were called back before the release, if that is what woke the order."""
+    word = (run.results.get("await_release") or {}).get("payload") or {}
+    return {str(word["place"]): RECALLED} if _is_taken_back(run) and "place" in word else {}
 
 
 def _why(child: Mapping[str, Any]) -> str | None:
@@ -171,7 +186,7 @@ def _why(child: Mapping[str, Any]) -> str | None:
     return LATE if told.get("reason") == LATE else str(child["outcome"] or child["state"])
 
 
-def _end(order: Mapping[str, Any], wanted: Sequence[Any], *, cancelled: bool) -> tuple[OrderStatus, str | None]:
+def _end(order: Mapping[str, Any], *, wanted: bool, cancelled: bool) -> tuple[OrderStatus, str | None]:
     shipped = any(line["shipped"] for line in order["lines"])
     if not wanted:
         return OrderStatus.SHIPPED, None
@@ -208,17 +223,17 @@ def release_parcels(run: Run, uow: UnitOfWork) -> dict[str, Any]:
 
 
 @step(name="reserve", undo=release_parcels)
-def reserve_nearest(run: Run, uow: UnitOfWork) -> dict[str, Any]:
-    """Version 1: one order at a time, by nearness alone."""
-    order = orders.get_order(uow.connection, run.owner, run.brand, order_id_of(run), lock=True)
-    if order["status_reason"] == reservation.CANCEL_REQUESTED:
+def reserve_alone(run: Run, uow: UnitOfWork) -> dict[str, Any]:
+    """Version 1: one order at a time. It has no step to wait in, so the step is tried again."""
+    [planned] = _plan([run], uow)
+    if planned is None:
         return {"parcels": [], "unfilled": []}
-    reserved = reservation.reserve(uow.connection, order, excluded=_excluded(run), whole="settle" not in run.results)
-    if reserved.parcels:
-        orders.release_order(uow.connection, order["id"])
-        orders.set_status(uow.connection, order["id"], OrderStatus.ALLOCATED)
-        orders.add_event(uow.connection, order["id"], "allocated", {"parcels": reserved.parcels})
-    return {"parcels": reserved.parcels, "unfilled": reserved.unfilled}
+    if planned.contested or planned.action is Action.QUEUE:
+        what = "the goods are contested" if planned.contested else "waiting for goods"
+        raise TransientError(f"order {order_id_of(run)}: {what}; trying again", code="stock.contested")
+    if planned.parcels:
+        orders.release_order(uow.connection, order_id_of(run))
+    return {"parcels": planned.parcels, "unfilled": planned.unfilled}
 
 
 @children(name="dispatch")
@@ -232,6 +247,6 @@ FULFIL_ORDER: Final = Flow(
     version=2,
     steps=(reserve, await_release, dispatch, settle, tell_channel),
     retired=(
-        Flow("one_stock.fulfil_order", version=1, steps=(reserve_nearest, dispatch_reserved, settle, tell_channel)),
+        Flow("one_stock.fulfil_order", version=1, steps=(reserve_alone, dispatch_reserved, settle, tell_channel)),
     ),
 )

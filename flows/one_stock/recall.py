@@ -1,7 +1,8 @@
 """Parcels called back: because the buyer cancelled, or because goods we promised are not there.
 
 ``recall_parcel`` asks the place to cancel. Its yes tells the parcel's own run, which gives the goods back; its no
-("already picked") ends as ``refused`` and the parcel goes on. ``cancel_order`` recalls every parcel of an order;
+("already picked") ends as ``refused`` and the parcel goes on. Before the order's release no place need be asked: the
+whole plan is given back at once, and the order plans anew. ``cancel_order`` recalls every parcel of an order;
 ``resolve_shortfall`` recalls the newest unpicked ones until the goods suffice, and their orders choose again.
 """
 
@@ -11,10 +12,11 @@ from typing import Any, Final
 from canonical_model.errors import TransientError
 from canonical_model.order import OrderStatus, ParcelStatus
 from canonical_model.ports import Receipt, Record
-from canonical_model.store import orders, stock
+from canonical_model.store import checkouts, orders, stock
+from flows.one_stock import reservation
+from flows.one_stock.decisions import CANCEL_REQUESTED
 from flows.one_stock.documents import find_location
 from flows.one_stock.fulfil_order import WAKE
-from flows.one_stock.reservation import CANCEL_REQUESTED
 from flows.one_stock.ship_parcel import RECALLED
 from flows.runtime import runs
 from flows.runtime.database import UnitOfWork
@@ -33,9 +35,15 @@ def _parcel(run: Run, uow: UnitOfWork) -> dict[str, Any]:
 
 @step(first_wait_s=0.2, max_wait_s=30.0)
 def look(run: Run, uow: UnitOfWork) -> Finish | dict[str, Any]:
-    """Only a parcel that the place has accepted can be called back; wait for its answer first. One that it refused, or
-    that was given up before, need not be."""
+    """Only a parcel that the place has accepted can be called back; wait for its answer first. One that it was not
+    asked for yet is given back with the rest of its plan; one that it refused, or that was given up, need not be."""
+    order_id = _parcel(run, uow)["order_id"]
+    order = orders.get_order(uow.connection, run.owner, run.brand, order_id, lock=True)
     parcel = _parcel(run, uow)
+    if parcel["status"] == ParcelStatus.PLANNED and order["released_at"] is None:
+        reservation.give_back_planned(uow.connection, order, reason=RECALLED)
+        _wake(run, uow, order_id, {"reason": RECALLED, "place": parcel["location_id"]})
+        return Finish(RECALLED)
     if parcel["status"] == ParcelStatus.PLANNED:
         raise TransientError(f"{parcel['parcel_no']}: the place has not answered yet", code="parcel.planned")
     if parcel["status"] in (ParcelStatus.REFUSED, ParcelStatus.CANCELLED):
@@ -98,13 +106,14 @@ def request(run: Run, uow: UnitOfWork) -> Finish | dict[str, Any]:
         return Finish(TOO_LATE)
     orders.set_status(uow.connection, order["id"], order["status"], CANCEL_REQUESTED)
     orders.add_event(uow.connection, order["id"], CANCEL_REQUESTED, {})
-    _wake(run, uow)
+    checkouts.release_for_order(uow.connection, order)
+    _wake(run, uow, order["id"], {"reason": CANCEL_REQUESTED})
     live = [p["parcel_no"] for p in order["parcels"] if p["status"] in (ParcelStatus.PLANNED, ParcelStatus.ACCEPTED)]
     return {"parcels": live}
 
 
-def _wake(run: Run, uow: UnitOfWork) -> None:
-    key = str(run.input["order_id"])
+def _wake(run: Run, uow: UnitOfWork, order_id: int, word: dict[str, Any]) -> None:
+    key = str(order_id)
     if runs.find_run(uow, run.owner, run.brand, FULFIL_ORDER, key) is not None:
         runs.signal(
             uow,
@@ -114,7 +123,7 @@ def _wake(run: Run, uow: UnitOfWork) -> None:
             key=key,
             name=WAKE,
             signal_key=f"{run.flow}:{run.business_key}",
-            payload={"reason": CANCEL_REQUESTED},
+            payload=word,
         )
 
 

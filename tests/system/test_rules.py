@@ -1,6 +1,7 @@
 """Orders of a brand with rules of its own, end to end: late places, plans that may still be bettered, queues, parts."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -41,6 +42,29 @@ def restock(shop: Shop, goods: Goods, warehouse: str, quantity: int) -> None:
     shop.tell(shop.estate.wms.url, f"/_report?what=stock&warehouse={warehouse}", None)
 
 
+def lose(shop: Shop, goods: Goods, warehouse: str, quantity: int) -> None:
+    lost = {"warehouseCode": warehouse, "itemCode": goods.code, "change": -quantity, "inventoryType": "ZP"}
+    shop.tell(shop.estate.wms.url, "/_adjust", lost)
+
+
+def status_at_wms(shop: Shop, parcel_no: str) -> str | None:
+    order = shop.at_wms().get(parcel_no)
+    return order["status"] if order else None
+
+
+def picked(shop: Shop, goods: Goods) -> tuple[str, int]:
+    """A parcel that was picked and cannot leave, since the pickers went to lunch then; and its order."""
+    for _ in range(20):
+        order_id = shop.buy((goods, 1))
+        number = f"P{order_id:08d}-1"
+        eventually(partial(status_at_wms, shop, number), lambda status: status not in (None, "ACCEPT"))
+        shop.pickers(paused=True)
+        if status_at_wms(shop, number) == "PICK":
+            return number, order_id
+        shop.pickers(paused=False)
+    raise AssertionError("the pickers are always faster")
+
+
 def test_a_place_that_ships_too_late_gives_the_parcel_back_and_another_ships(shop: Shop, publish: Publish) -> None:
     publish("ship_within_s = 2\n")
     coat = shop.goods(W_SH=2, W_CD=2)
@@ -62,10 +86,42 @@ def test_a_place_that_ships_too_late_gives_the_parcel_back_and_another_ships(sho
 
 def test_a_late_place_that_has_picked_already_ships_after_all(shop: Shop, publish: Publish) -> None:
     publish("ship_within_s = 1\n")
-    coat = shop.goods(W_SH=2)
-    order = shop.ended(shop.buy((coat, 1)))
-    assert order["status"] in ("shipped", "cancelled")
-    assert sum(line["shipped"] + line["cancelled"] for line in order["lines"]) == 1
+    parcel_no, order_id = picked(shop, shop.goods(W_SH=20))
+    asked = eventually(
+        lambda: shop.run("one_stock.recall_parcel", f"{parcel_no}:late"), lambda run: bool(run.get("outcome"))
+    )
+    assert asked["outcome"] == "refused"
+    shop.pickers(paused=False)
+    order = shop.ended(order_id)
+    assert order["status"] == "shipped"
+    assert [parcel["status"] for parcel in order["parcels"]] == ["shipped"]
+
+
+def test_a_plan_whose_goods_are_lost_before_its_release_is_made_anew(shop: Shop, publish: Publish) -> None:
+    publish("release_after_s = 600\n")
+    coat = shop.goods(W_SH=1, W_CD=1)
+    order_id = shop.buy((coat, 1))
+    shop.until(order_id, lambda order: order["status"] == "allocated")
+    lose(shop, coat, "W-SH", 1)
+    order = shop.until(order_id, lambda order: len(order["parcels"]) == 2)
+    assert [parcel["status"] for parcel in order["parcels"]] == ["cancelled", "planned"]
+    assert [told["cause"] for told in decisions(shop, order_id)] == ["placed", "resourced"]
+    removed = {place["place"]: place["removed_by"] for place in decisions(shop, order_id)[1]["lines"][0]["places"]}
+    assert (removed["W-SH"], removed["W-CD"]) == ("recalled", None)
+    levels = shop.stock(coat)
+    assert (levels["W-SH"]["held"], levels["W-CD"]["held"]) == (0, 1)
+
+
+def test_a_whole_order_is_cancelled_when_a_part_is_lost_before_its_release(shop: Shop, publish: Publish) -> None:
+    publish('release_after_s = 600\non_short = "cancel"\n')
+    coat, scarf = shop.goods(W_SH=1), shop.goods(W_CD=1)
+    order_id = shop.buy((coat, 1), (scarf, 1))
+    shop.until(order_id, lambda order: order["status"] == "allocated")
+    lose(shop, coat, "W-SH", 1)
+    order = shop.ended(order_id)
+    assert (order["status"], order["status_reason"]) == ("cancelled", "no_stock")
+    assert shop.stock(scarf)["W-CD"]["atp"] == 1
+    assert not {parcel["parcel_no"] for parcel in order["parcels"]} & shop.at_wms().keys()
 
 
 def test_an_order_that_is_cancelled_before_its_release_never_reaches_a_place(shop: Shop, publish: Publish) -> None:
@@ -152,4 +208,4 @@ def test_runs_that_began_in_the_release_before_still_end(shop: Shop) -> None:
     assert shop.ended(resourced)["parcels"][0]["status"] == "refused"
     assert shop.order(cancelled)["status"] == "cancelled"
     assert shop.run("one_stock.fulfil_order", str(resourced))["version"] == 1
-    assert decisions(shop, resourced) == []
+    assert [told["cause"] for told in decisions(shop, resourced)][:2] == ["placed", "resourced"]

@@ -88,7 +88,8 @@ def test_a_reference_whose_hold_was_given_back_is_spent(shelf: Shelf, a: int) ->
 def test_parcels_of_an_order_are_held_together_or_not_at_all(shelf: Shelf, a: int, b: int) -> None:
     def ask(of_b: int) -> Held | Short | Full:
         parcels = {"P1": [HoldLine(1, a, 5)], "P2": [HoldLine(2, b, of_b)]}
-        return stock.hold_parcels(shelf.connection, owner=OWNER, brand=shelf.brand, order_id=1, parcels=parcels)
+        [answer] = stock.hold_many(shelf.connection, [stock.HoldAsked(OWNER, shelf.brand, 1, parcels)])
+        return answer
 
     assert ask(3) == Short((b,))
     assert shelf.level().held == 0
