@@ -80,7 +80,7 @@ class Order(Sourced):
     """One order of one channel; ``order_no`` is the channel's number, unique within it.
 
     ``seller`` is the party that sold; a return names the order it reverses in ``returns_order_no``. ``member`` is the
-    buyer's membership number.
+    buyer's membership number, ``promised_at`` when the goods are to be there.
     """
 
     channel: Code
@@ -102,6 +102,7 @@ class Order(Sourced):
     returns_order_no: Code | None = None
     reason: Text | None = None
     member: Code | None = None
+    promised_at: Instant | None = None
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:

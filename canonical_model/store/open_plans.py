@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 import orjson
@@ -13,7 +13,8 @@ from psycopg.types.json import Jsonb
 from canonical_model.order import OrderStatus, ParcelStatus
 
 _LIST: Final = """
-    SELECT id, channel, lat, lon, member_code, body #>> '{receiver,region_code}' AS region_code
+    SELECT id, channel, lat, lon, member_code, body #>> '{receiver,region_code}' AS region_code,
+        (body ->> 'promised_at')::timestamptz AS promised_at
     FROM sales_order
     WHERE owner = %(owner)s AND brand = %(brand)s AND status = %(status)s AND status_reason IS NULL
         AND released_at IS NULL
@@ -49,6 +50,7 @@ class Open:
     lon: float | None
     member_code: str | None
     region_code: str | None
+    promised_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

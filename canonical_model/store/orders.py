@@ -158,7 +158,7 @@ def get_order(
 
 _LOCK: Final = """
     SELECT id, owner, brand, channel, order_no, status, status_reason, lat, lon, member_code, system, created_at,
-        body #>> '{receiver,region_code}' AS region_code
+        body #>> '{receiver,region_code}' AS region_code, (body ->> 'promised_at')::timestamptz AS promised_at
     FROM sales_order WHERE id = ANY (%s) ORDER BY id FOR UPDATE
 """
 

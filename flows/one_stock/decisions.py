@@ -1,7 +1,7 @@
 """Where orders ship from: decided for many at once on one snapshot, held in one round trip, kept to be explained."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -15,9 +15,9 @@ from canonical_model.store.decisions import NewDecision
 from canonical_model.store.holds import Held, HoldAsked, hold_many
 from canonical_model.store.orders import NewParcel
 from flows.one_stock.bundles import OpenLine, items_of
-from flows.one_stock.expiry import batches_of
+from flows.one_stock.expiry import batches_of, parcel_lines
 from flows.one_stock.routing.decide import decide
-from flows.one_stock.routing.problem import Action, Decision, PlannedLine, PlannedParcel, Problem
+from flows.one_stock.routing.problem import Action, Decision, PlannedParcel, Problem
 from flows.one_stock.routing.record import Names, explain, pack, unpack
 from flows.one_stock.routing.rulebook import Rulebook, Rules
 from flows.one_stock.rulebooks import rulebook_of
@@ -57,7 +57,8 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """What was decided about an order, before it is known whether the goods can be held."""
+    """What was decided about an order, before it is known whether the goods can be held; not what was thought of each
+    place, which for a batch is a lot to keep."""
 
     ask: Ask
     order: DictRow
@@ -143,7 +144,7 @@ def _drafts(
         still_waits = ask.waited and decision.action is Action.QUEUE
         kept = None if still_waits else _kept(row, ask, book, wish, problem, decision)
         snapshot.take(wish, decision.plan.parcels)
-        drafts.append(_Draft(ask, row, wish, decision, asked, kept, checkout))
+        drafts.append(_Draft(ask, row, wish, replace(decision, considered=()), asked, kept, checkout))
     return drafts
 
 
@@ -170,6 +171,7 @@ def _wish(
         row["member_code"],
         ask.refused,
         own,
+        row["promised_at"],
     )
 
 
@@ -217,7 +219,7 @@ def _kept(row: DictRow, ask: Ask, book: Rulebook, wish: Wish, problem: Problem, 
 def _cause(ask: Ask, decision: Decision) -> str:
     if ask.waited:
         return RESTOCKED if decision.plan.parcels else WAITED
-    return RESOURCED if ask.resourced else PLACED
+    return RESOURCED if ask.resourced or ask.refused else PLACED
 
 
 def _write(connection: Connection[DictRow], drafts: Sequence[_Draft]) -> None:
@@ -233,15 +235,10 @@ def _write(connection: Connection[DictRow], drafts: Sequence[_Draft]) -> None:
 def _parcels(connection: Connection[DictRow], sent: Sequence[tuple[_Draft, HoldAsked]]) -> list[NewParcel]:
     batches = batches_of(connection, {name: lines for _, asked in sent for name, lines in asked.parcels.items()})
     return [
-        NewParcel(draft.ask.order_id, name, parcel.place_id, [_line(line, batches[name]) for line in parcel.lines])
+        NewParcel(draft.ask.order_id, name, parcel.place_id, parcel_lines(parcel, batches[name]))
         for draft, asked in sent
         for name, parcel in zip(asked.parcels, _nearest_first(draft.decision), strict=True)
     ]
-
-
-def _line(line: PlannedLine, batches: Mapping[int, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    told = {"line_no": line.line_no, "sku_id": line.sku_id, "quantity": line.quantity}
-    return told | {"batches": batches[line.line_no]} if batches.get(line.line_no) else told
 
 
 def _event(draft: _Draft, asked: HoldAsked) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from psycopg.rows import DictRow
 
 from canonical_model.store import availability
 from canonical_model.store.holds import HoldLine
+from flows.one_stock.routing.problem import PlannedParcel
 
 
 @dataclass(slots=True)
@@ -36,6 +37,19 @@ def batches_of(
         parcel_no: {line.line_no: _take(left[line.level_id], line) for line in lines if line.level_id in left}
         for parcel_no, lines in held.items()
     }
+
+
+def parcel_lines(parcel: PlannedParcel, batches: Mapping[int, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """The lines of a planned parcel as it keeps them, with its ``batches`` by line number."""
+    return [
+        {
+            "line_no": line.line_no,
+            "sku_id": line.sku_id,
+            "quantity": line.quantity,
+            **({"batches": batches[line.line_no]} if batches.get(line.line_no) else {}),
+        }
+        for line in parcel.lines
+    ]
 
 
 def _take(left: Sequence[_Left], line: HoldLine) -> list[dict[str, Any]]:

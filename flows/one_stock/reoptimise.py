@@ -20,6 +20,7 @@ from canonical_model.store.holds import Held, HoldAsked, HoldLine, hold_many
 from canonical_model.store.open_plans import Open, PlannedHold
 from canonical_model.store.orders import NewParcel
 from flows.one_stock.bundles import OpenLine, items_of
+from flows.one_stock.expiry import batches_of, parcel_lines
 from flows.one_stock.routing import batch
 from flows.one_stock.routing.batch import Change, Outcome, Search
 from flows.one_stock.routing.board import SLOT, OpenOrder, Unit
@@ -156,6 +157,7 @@ def _wish(row: Open, book: Rulebook, lines: Iterable[tuple[Any, ...]], holds: Se
         row.region_code,
         row.member_code,
         own=tuple(Own(hold.parcel_no, hold.location_id, hold.sku_id, hold.level_id, hold.quantity) for hold in holds),
+        promised_at=row.promised_at,
     )
 
 
@@ -304,6 +306,9 @@ def _write(
     connection: Connection[DictRow], owner: str, brand: str, book: Rulebook, named: Sequence[tuple[_Move, list[str]]]
 ) -> None:
     """The parcels, the orders' feeds and the decisions."""
+    batches = batches_of(
+        connection, {name: lines for move, names in named for name, lines in zip(names, move.lines, strict=True)}
+    )
     open_plans.drop_parcels(connection, owner, brand, [parcel_no for move, _ in named for parcel_no in move.goes])
     orders.plan_parcels(
         connection,
@@ -312,7 +317,7 @@ def _write(
                 move.standing.wish.order_id,
                 parcel_no,
                 parcel.place_id,
-                [{"line_no": line.line_no, "sku_id": line.sku_id, "quantity": line.quantity} for line in parcel.lines],
+                parcel_lines(parcel, batches[parcel_no]),
             )
             for move, names in named
             for parcel_no, parcel in zip(names, move.comes, strict=True)

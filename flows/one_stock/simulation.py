@@ -42,7 +42,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order and where it goes. ``member``: the buyer's own store, by its code. Orders without ``day`` share one."""
+    """An order and where it goes. ``member``: the buyer's own store, by its code. Orders without ``day`` share one.
+    ``promised_days``: from then on."""
 
     order_no: str
     lat: float
@@ -51,6 +52,7 @@ class Order:
     channel: str = ""
     member: str = ""
     day: date | None = None
+    promised_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class Pool:
         places = [near.place(self._nodes[node_id], self._left(node_id, order.day)) for node_id in sorted(ids)]
         if order.member:
             places = [replace(place, is_members=True) if place.code == order.member else place for place in places]
-        return Problem(items_of(_open_lines(order)), tuple(places), order.channel)
+        return Problem(items_of(_open_lines(order)), tuple(places), order.channel, promised_days=order.promised_days)
 
     def take(self, order: Order, plan: Plan) -> None:
         """Let the parcels of ``plan`` leave the stock, each with a slot of its place."""

@@ -34,6 +34,7 @@ _HEAD: Final = (
     Column("channel", code, optional=True, default=""),
     Column("member", code, optional=True, default=""),
     Column("placed_at", day, optional=True),
+    Column("promised_at", day, optional=True),
 )
 _ORDERS: Final = (
     Column("order_no", code),
@@ -142,6 +143,9 @@ class _Reader:
             draft = drafts.get(order_no)
             if draft is None:
                 draft = drafts[order_no] = _Draft(line, head)
+                if head[-1] is not None and head[-2] is None:
+                    detail = "a promise counts from placed_at; write that too, or leave this empty"
+                    self.issues.add(file, line, "promised_at", "order.promise", detail)
             elif draft.head != head:
                 self._differs(file, line, order_no, draft, head)
             before, worth = draft.lines.get(sku_id := self._sku(sku), (0, 0))
@@ -167,6 +171,7 @@ class _Reader:
 
 
 def _order(order_no: str, draft: _Draft) -> Order:
-    lat, lon, channel, member, placed_on = draft.head
+    lat, lon, channel, member, placed_on, promised_on = draft.head
+    promised_days = (promised_on - placed_on).days if promised_on and placed_on else None
     lines = tuple(Line(sku_id, quantity, value) for sku_id, (quantity, value) in draft.lines.items())
-    return Order(order_no, lat, lon, lines, channel, member, placed_on)
+    return Order(order_no, lat, lon, lines, channel, member, placed_on, promised_days)

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from math import asin, cos, radians, sin, sqrt
+from itertools import repeat
+from math import asin, cos, dist, radians, sin
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -33,16 +34,19 @@ Own = Kept
 """Units that an order holds already, with their parcel's slot: they are its to use."""
 
 Turned = tuple[float, float, float]
-"""A point: latitude and longitude in radians, and the cosine of the former."""
+"""A point as a unit vector from the middle of the earth."""
 
+_DAY: Final = timedelta(days=1)
 _TURN_M: Final = 2_000 * EARTH_RADIUS_KM
+_SHARED: Final = ("code", "kind", "brand", "rating", "acceptance", "open")
 
 _distances: dict[tuple[Turned | None, ...], dict[tuple[float, float], list[float | None]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """An order to be planned. ``refused``: places not to be asked again, with the reason."""
+    """An order to be planned. ``refused``: places not to be asked again, with the reason. ``promised_at``: when the
+    goods are to be there."""
 
     order_id: int
     channel: str
@@ -54,6 +58,7 @@ class Wish:
     member_code: str | None = None
     refused: Mapping[int, str] = field(default_factory=dict)
     own: tuple[Own, ...] = ()
+    promised_at: datetime | None = None
 
     @property
     def sku_ids(self) -> set[int]:
@@ -101,13 +106,15 @@ class Snapshot:
         member_schemes: Sequence[str] = (),
     ) -> None:
         self._brand = brand
+        self._now = now
         local = now.astimezone(PLACES_ZONE)
         self.day: Final = local.date()
         rows = availability.list_places(connection, owner, brand, self.day)
         self._facts = [_fact(row, brand, local) for row in rows]
         self._is_any_bounded = any(row["service_regions"] or row["service_radius_km"] is not None for row in rows)
         self._ids = [row["id"] for row in rows]
-        self._points = tuple(turn(row["lat"], row["lon"]) for row in rows)
+        self._points = tuple(_point(row) for row in rows)
+        self._known_km = _known_km(self._points)
         self._limited = [n for n, fact in enumerate(self._facts) if fact.capacity_left is not None]
         self._position = {place_id: n for n, place_id in enumerate(self._ids)}
         self._goods = self._read_goods(connection, owner, brand, wishes)
@@ -115,6 +122,7 @@ class Snapshot:
         codes = sorted({wish.member_code for wish in wishes if wish.member_code})
         self._stores = availability.home_stores(connection, owner, brand, member_schemes, codes)
         self._packed: Final = packed_facts(self._facts)
+        self._columns: Final = [[getattr(fact, name) for fact in self._facts] for name in _SHARED]
         self._again = Counter(_where(wish) for wish in wishes)
         self._near: dict[tuple[Any, ...], Listed] = {}
 
@@ -131,7 +139,8 @@ class Snapshot:
         near = self._near.get((shelf, where)) or self._places(wish, shelf)
         if self._again[where] > 1:
             self._near[shelf, where] = near
-        return Problem(wish.items, self._own_view(near, wish), wish.channel, self._brand)
+        promised_days = wish.promised_at and round((wish.promised_at - self._now) / _DAY, 3)
+        return Problem(wish.items, self._own_view(near, wish), wish.channel, self._brand, promised_days)
 
     def take(self, wish: Wish, parcels: Sequence[PlannedParcel]) -> None:
         """Lower what is left by the order's plan; call it after each ``problem``, with no parcels if none are sent."""
@@ -187,33 +196,33 @@ class Snapshot:
 
     def _places(self, wish: Wish, shelf: Shelf) -> Listed:
         goods = self._goods[shelf]
-        left, weekly, nothing = goods.left, self._weekly, dict[int, float]()
+        weekly, nothing = self._weekly, dict[int, float]()
         km = self._km(wish)
         serves = (
             [_serves(fact.row, wish.region_code, far) for fact, far in zip(self._facts, km, strict=True)]
             if self._is_any_bounded
             else [True] * len(km)
         )
-        places = [
-            Place(
-                fact.id,
-                left[fact.id],
-                fact.code,
-                far,
-                fact.kind,
-                fact.brand,
-                fact.rating,
-                fact.acceptance,
-                None,
-                weekly.get(fact.id, nothing) if weekly else nothing,
-                None,
-                False,
-                served,
-                fact.open,
-            )
-            for fact, far, served in zip(self._facts, km, serves, strict=True)
-        ]
-        return Listed(places, self._packed, {"km": km, "serves": serves}, goods.columns)
+        codes, kinds, brands, ratings, acceptances, opens = self._columns
+        sold = [weekly.get(place_id, nothing) for place_id in self._ids] if weekly else repeat(nothing)
+        places = map(
+            Place,
+            self._ids,
+            goods.left.values(),
+            codes,
+            km,
+            kinds,
+            brands,
+            ratings,
+            acceptances,
+            repeat(None),
+            sold,
+            repeat(None),
+            repeat(False),
+            serves,
+            opens,
+        )
+        return Listed(places, self._packed, {"km": km, "serves": serves}, goods.columns, bool(weekly))
 
     def _own_view(self, near: Listed, wish: Wish) -> Listed:
         """The places with what is different for this order, or at this moment."""
@@ -230,16 +239,12 @@ class Snapshot:
             view[home] = replace(view[home], is_members=True)
         for name in ("capacity_left", "refused", "is_members"):
             own[name] = [getattr(place, name) for place in view]
-        return Listed(view, near.packed, own, near.stock)
+        return Listed(view, near.packed, own, near.stock, near.sells)
 
     def _km(self, wish: Wish) -> list[float | None]:
         if wish.lat is None or wish.lon is None:
             return [None] * len(self._points)
-        known = _distances.get(self._points)
-        if known is None:
-            _distances.clear()
-            known = _distances[self._points] = {}
-        buyer = (wish.lat, wish.lon)
+        known, buyer = self._known_km, (wish.lat, wish.lon)
         found = known.get(buyer)
         if found is None:
             if len(known) >= MAX_DESTINATIONS:
@@ -289,30 +294,30 @@ def distances_km(lat: float, lon: float, points: Sequence[tuple[float, float] | 
 
 
 def _far(lat: float, lon: float, points: Sequence[Turned | None]) -> list[float | None]:
-    north, east, here = radians(lat), radians(lon), cos(radians(lat))
+    here = turn(lat, lon)
     return [
-        None
-        if point is None
-        else int(
-            _TURN_M
-            * asin(
-                sqrt(
-                    min(
-                        1.0,
-                        sin((point[0] - north) * 0.5) ** 2 + here * point[2] * sin((point[1] - east) * 0.5) ** 2,
-                    )
-                )
-            )
-            + 0.5
-        )
-        / 1000
+        None if point is None else int(_TURN_M * asin(min(1.0, dist(point, here) * 0.5)) + 0.5) / 1000
         for point in points
     ]
 
 
-def turn(lat: float | None, lon: float | None) -> Turned | None:
-    """A point in radians, with the cosine of its latitude."""
-    return None if lat is None or lon is None else (radians(lat), radians(lon), cos(radians(lat)))
+def turn(lat: float, lon: float) -> Turned:
+    """The point as a vector: half the chord between two such is the sine of half the angle."""
+    north, east = radians(lat), radians(lon)
+    return cos(north) * cos(east), cos(north) * sin(east), sin(north)
+
+
+def _known_km(points: tuple[Turned | None, ...]) -> dict[tuple[float, float], list[float | None]]:
+    """What is remembered of the ways from those places; of others nothing is."""
+    known = _distances.get(points)
+    if known is None:
+        _distances.clear()
+        known = _distances[points] = {}
+    return known
+
+
+def _point(row: Mapping[str, Any]) -> Turned | None:
+    return None if row["lat"] is None or row["lon"] is None else turn(row["lat"], row["lon"])
 
 
 def _where(wish: Wish) -> tuple[float | None, float | None, str | None]:

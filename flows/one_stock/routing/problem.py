@@ -55,8 +55,9 @@ class Place:
 
     ``km``: to the buyer. ``rating``: 0 to 5. ``acceptance``: share of asked parcels it took, 0 to 1.
     ``capacity_left``: parcels it may still take today. ``weekly``: units it sells a week, by SKU id.
-    ``days``: until goods from here arrive. ``is_members``: the buyer's own store. ``serves`` and ``open``: whether
-    the buyer lies in its service area, and whether it works now. ``refused``: why it may not be asked again.
+    ``days``: until goods from here arrive; without it the rules reckon with the distance. ``is_members``: the buyer's
+    own store. ``serves`` and ``open``: whether the buyer lies in its service area, and whether it works now.
+    ``refused``: why it may not be asked again.
     """
 
     id: int

@@ -95,7 +95,8 @@ class Budget(_Table):
 class Rules(_Table):
     """The rules of one channel, everything inherited. Times in seconds; 0 means not at all.
 
-    ``unknown_km`` stands in where a distance is not known. ``min_parcel_value_minor``: no parcel of a split order is
+    ``unknown_km`` stands in where a distance is not known. Goods arrive after ``handling_days`` and a day for each
+    ``km_per_day``, where the place does not say otherwise. ``min_parcel_value_minor``: no parcel of a split order is
     worth less. ``split_lines``: whether one line may come from several places. ``keep_order_together``: the order is
     one group. ``on_short``: what happens when not everything can be had. ``queue_for_s``: how long to wait for goods
     then, ``queue_retry_s``: how often to look. ``release_after_s``: how long a plan may still be bettered before the
@@ -108,6 +109,8 @@ class Rules(_Table):
     per_km: Money
     max_parcels: Annotated[int, Field(ge=1, le=100)]
     unknown_km: Money = 1_000.0
+    handling_days: Money = 1.0
+    km_per_day: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] = 500.0
     min_parcel_value_minor: Annotated[int, Field(ge=0, le=10**12)] = 0
     split_lines: bool = True
     keep_order_together: bool = False

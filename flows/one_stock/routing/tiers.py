@@ -62,10 +62,11 @@ def _velocity(place: Place, wanted: Wanted) -> float:
     return sells / len(wanted)
 
 
-def _days_late(place: Place, problem: Problem) -> float:
-    if place.days is None or problem.promised_days is None:
+def _days_late(place: Place, problem: Problem, rules: Rules) -> float:
+    if problem.promised_days is None:
         return 0.0
-    return max(0.0, place.days - problem.promised_days)
+    days = rules.handling_days + _km(place, rules) / rules.km_per_day if place.days is None else place.days
+    return max(0.0, days - problem.promised_days)
 
 
 _SCORES: Final[Mapping[TierName, Score]] = {
@@ -77,5 +78,5 @@ _SCORES: Final[Mapping[TierName, Score]] = {
     TierName.RATING: lambda place, problem, rules, wanted: _rating(place),
     TierName.ACCEPTANCE: lambda place, problem, rules, wanted: _acceptance(place),
     TierName.VELOCITY: lambda place, problem, rules, wanted: _velocity(place, wanted),
-    TierName.PROMISE: lambda place, problem, rules, wanted: _days_late(place, problem),
+    TierName.PROMISE: lambda place, problem, rules, wanted: _days_late(place, problem, rules),
 }

@@ -40,6 +40,9 @@ def _senders(decision: Decision) -> list[int]:
         (TierName.VELOCITY, {"weekly": {SKU: 0.5}}, {"weekly": {SKU: 6.0}}),
         (TierName.PROMISE, {"days": 2.0}, {"days": 3.0}),
         (TierName.PROMISE, {"days": None}, {"days": 3.0}),
+        (TierName.PROMISE, {"km": 500.0}, {"km": 600.0}),
+        (TierName.PROMISE, {"km": 900.0}, {"km": None}),
+        (TierName.PROMISE, {"km": 900.0, "days": 2.0}, {"km": 600.0}),
     ],
 )
 def test_a_tier_prefers_the_better_place_wherever_it_is_listed(
@@ -50,6 +53,14 @@ def test_a_tier_prefers_the_better_place_wherever_it_is_listed(
         places = [Place(number, **usual | each) for number, each in enumerate((first, second), 1)]
         decision = _decided(places, Tier(by=by), promised_days=2.0)
         assert _senders(decision) == [1 if first is better else 2]
+
+
+def test_how_long_goods_take_is_a_matter_of_the_rules() -> None:
+    rules = Rules(parcel_cost=8, per_km=0, max_parcels=1, tiers=[Tier(by=TierName.PROMISE)], handling_days=0.5,
+                  km_per_day=100)  # fmt: skip
+    places = (Place(1, {SKU: 1}, km=300.0), Place(2, {SKU: 1}, km=150.0), Place(3, {SKU: 1}, days=1.5))
+    decision = decide(Problem((Item((Part(1, SKU),), 1),), places, promised_days=2.0), rules)
+    assert [entry.scores for entry in decision.considered] == [(1.5,), (0.0,), (0.0,)]
 
 
 def test_days_within_the_promise_are_all_the_same() -> None:
