@@ -18,7 +18,7 @@ _INSERT: Final = """
         cause, action, rules_version, rules_fingerprint, cost, gap, stopped, record
     FROM unnest(
         %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::integer[], %s::text[], %s::float8[],
-        %s::float8[], %s::text[], %s::bytea[]
+        %s::float8[], %s::text[], %b::bytea[]
     ) AS made (
         owner, brand, order_id, cause, action, rules_version, rules_fingerprint, cost, gap, stopped, record)
 """

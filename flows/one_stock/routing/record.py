@@ -48,11 +48,13 @@ _rules_texts: dict[int, tuple[Rules, orjson.Fragment]] = {}
 
 class Listed(tuple[Place, ...]):
     """Places by id with what ``pack`` would have to gather from them: the facts that are the same for every order of a
-    batch, packed once; their ``own`` columns for this order; and their stock, SKU by SKU, place by place."""
+    batch, packed once; their ``own`` columns for this order; their stock, SKU by SKU, place by place; and whether
+    anything is known of what they sell a week."""
 
     packed: orjson.Fragment
     own: Mapping[str, Sequence[Any]]
     stock: Mapping[int, list[int]]
+    sells: bool
 
     def __new__(
         cls,
@@ -60,10 +62,11 @@ class Listed(tuple[Place, ...]):
         packed: orjson.Fragment,
         own: Mapping[str, Sequence[Any]],
         stock: Mapping[int, list[int]],
+        sells: bool,
     ) -> Self:
         """Places that know their columns."""
         self = super().__new__(cls, places)
-        self.packed, self.own, self.stock = packed, own, stock
+        self.packed, self.own, self.stock, self.sells = packed, own, stock, sells
         return self
 
 
@@ -104,7 +107,7 @@ def pack(problem: Problem, rules: Rules, rules_version: int, channel: str, decis
         "own": _sparse(places.own),
         "skus": skus,
         "stock": [_few(places.stock[sku_id]) for sku_id in skus],
-        "weekly": _weekly(places, skus),
+        "weekly": _weekly(places, skus) if places.sells else None,
         "removed": _removed(decision.considered),
         "action": decision.action,
         "plan": _plan(decision.plan),
@@ -236,7 +239,7 @@ def _listed(problem: Problem) -> Listed:
     places = sorted(problem.places, key=_id)
     own = {name: [getattr(place, name) for place in places] for name in _OWN}
     stock = {sku_id: [place.stock.get(sku_id, 0) for place in places] for sku_id in _wanted(problem)}
-    return Listed(places, packed_facts(places), own, stock)
+    return Listed(places, packed_facts(places), own, stock, any(place.weekly for place in places))
 
 
 def _sparse(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -250,14 +253,12 @@ def _sparse(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
 
 def _few(column: list[int]) -> str | list[int]:
     """Units, place by place; as one letter a place where all are few, which is smaller and faster."""
-    if not column or min(column) < 0 or max(column) >= len(_LETTERS):
+    if not column or max(column) >= len(_LETTERS) or min(column) < 0:
         return column
     return bytes(column).translate(_TO_LETTERS).decode()
 
 
-def _weekly(places: Sequence[Place], skus: Sequence[int]) -> list[list[float]] | None:
-    if not any(place.weekly for place in places):
-        return None
+def _weekly(places: Sequence[Place], skus: Sequence[int]) -> list[list[float]]:
     return [[place.weekly.get(sku_id, 0.0) for place in places] for sku_id in skus]
 
 

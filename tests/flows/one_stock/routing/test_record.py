@@ -89,7 +89,8 @@ def test_places_that_know_their_columns_are_packed_the_same(problem: Problem, by
     own = ("km", "capacity_left", "is_members", "serves", "refused")
     columns: dict[str, list[Any]] = {name: [getattr(place, name) for place in problem.places] for name in own}
     stock = {sku: [place.stock.get(sku, 0) for place in problem.places] for sku in SKUS}
-    listed = Listed(problem.places, packed_facts(problem.places), columns, stock)
+    sells = any(place.weekly for place in problem.places)
+    listed = Listed(problem.places, packed_facts(problem.places), columns, stock, sells)
     decision = decide(problem, by)
     assert pack(replace(problem, places=listed), by, 7, "shop", decision) == pack(problem, by, 7, "shop", decision)
 
