@@ -259,6 +259,23 @@ def test_goods_leave_by_expiry_and_live_as_long_as_the_channel_promises(database
     ]
 
 
+def test_a_promise_counts_from_now_and_by_the_distance(database: Database) -> None:
+    rules = RULES + 'handling_days = 0.5\nkm_per_day = 10.0\n[[tiers]]\nby = "promise"\n'
+    town = Town(database, places=2, skus=1, rules=rules)
+    town.put(0, 0, 1), town.put(1, 0, 1)
+    promised, other = town.order((0, 1)), town.order((0, 1))
+    at = (NOW + timedelta(hours=36)).isoformat()
+    town.rows(
+        "UPDATE sales_order SET body = body || %s WHERE id = %s RETURNING id", Jsonb({"promised_at": at}), promised
+    )
+    town.plan(promised, other)
+    [record], [without] = town.records(promised), town.records(other)
+    assert (record.problem.promised_days, without.problem.promised_days) == (1.5, None)
+    km = record.problem.places[1].km
+    assert km is not None
+    assert [entry.scores for entry in record.decision.considered] == [(0.0,), (pytest.approx(km / 10 - 1.0),)]
+
+
 def test_a_decision_is_explained_place_by_place(database: Database) -> None:
     town = Town(database, places=3, skus=1)
     town.put(1, 0, 1), town.put(2, 0, 1)

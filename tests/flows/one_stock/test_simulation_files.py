@@ -59,6 +59,15 @@ def test_orders_stand_where_they_first_appear_and_equal_rows_add_up() -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_promise_counts_from_the_day_of_the_order() -> None:
+    world = read(
+        orders="order_no,sku,qty,dest_lat,dest_lon,placed_at,promised_at\n"
+        "1,A,1,31,121,2026-03-01T23:30:00+08:00,2026-03-04\n2,A,1,31,121,,\n"
+    )
+    assert [order.promised_days for order in world.orders] == [3, None]
+
+
+@pytest.mark.usefixtures("folder")
 def test_places_may_say_more_about_themselves() -> None:
     world = read(nodes="kind,node,lat,lon,capacity,rating,state\nwarehouse,S1,31,121,20,4.5,SH\n,0002,30,120,,,\n")
     assert world.nodes == [
@@ -132,6 +141,7 @@ def test_a_wrong_field_is_told_by_file_line_and_column(row: str, columns: list[s
             "nodes.csv:2:lat", "nodes.csv:2:lon", "nodes.csv:2:rating", "nodes.csv:2:capacity",
         ]),
         ({"orders": ORDERS.strip() + ",placed_at\n1,A,1,31,121,yesterday\n"}, ["orders.csv:2:placed_at"]),
+        ({"orders": ORDERS.strip() + ",promised_at\n1,A,1,31,121,2026-03-04\n"}, ["orders.csv:2:promised_at"]),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_told_by_line_and_column(texts: dict[str, str | bytes], places: list[str]) -> None:
