@@ -43,6 +43,7 @@ class Shop:
         self.operator = estate.client(estate.operator_key)
         self._goods = iter(catalogue())
         self._numbers = itertools.count(1)
+        self._sent: dict[int, dict[str, Any]] = {}
 
     def goods(self, **warehouses: int) -> Goods:
         """Goods no other test uses; ``W_SH=3`` puts three into W-SH, and the hub knows."""
@@ -77,8 +78,8 @@ class Shop:
         """Send the pickers to lunch, or call them back."""
         self.tell(self.estate.wms.url, "/_picking", {"paused": paused}, "PUT")
 
-    def buy(self, *lines: tuple[Goods, int], city: str = "杭州市") -> int:
-        """Place an order; its id."""
+    def buy(self, *lines: tuple[Goods, int], city: str = "杭州市", times: int = 1) -> int:
+        """Place an order, so many times; its id."""
         number = f"T{next(self._numbers):05d}"
         total = sum(goods.price_minor * quantity for goods, quantity in lines)
         body = {
@@ -94,9 +95,19 @@ class Shop:
             "total_minor": total,
             "receiver": {"name": "王小明", "mobile": "13800000000", "city": city, "street": "中山路1号"},
         }
-        answer = self.channel.post("/v1/orders?wait=true", json=body, headers={"Idempotency-Key": number})
+        for nth in range(times):
+            self._send(body, f"{number}-{nth}")
+        order_id = int(self.channel.get(f"/v1/orders/by-number/{MINI_PROGRAM}/{number}").json()["id"])
+        self._sent[order_id] = body
+        return order_id
+
+    def again(self, order_id: int) -> None:
+        """Send an order that was placed before once more."""
+        self._send(self._sent[order_id], f"again-{next(self._numbers)}")
+
+    def _send(self, body: dict[str, Any], key: str) -> None:
+        answer = self.channel.post("/v1/orders?wait=true", json=body, headers={"Idempotency-Key": key})
         assert answer.status_code == 200, answer.text
-        return int(self.channel.get(f"/v1/orders/by-number/{MINI_PROGRAM}/{number}").json()["id"])
 
     def order(self, order_id: int) -> dict[str, Any]:
         """As the hub shows it."""
