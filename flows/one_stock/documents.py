@@ -38,7 +38,7 @@ def parcel_document(
             "amount_minor": ordered[line["line_no"]]["amount_minor"]
             * line["quantity"]
             // ordered[line["line_no"]]["quantity"],
-            **({"batches": line["batches"]} if "batches" in line else {}),
+            **_batches(line),
         }
         for line in parcel["lines"]
     ]
@@ -57,6 +57,14 @@ def parcel_document(
     if with_receiver:
         document["receiver"] = _receiver(uow, order)
     return document
+
+
+def _batches(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The line's ``batches``, if they are known, and ``batch`` where all of it is to come from one."""
+    batches = line.get("batches") or []
+    told = {"batches": batches} if batches else {}
+    whole = len(batches) == 1 and batches[0]["quantity"] == line["quantity"]
+    return told | {"batch": batches[0]["batch"]} if whole else told
 
 
 def outside_names(

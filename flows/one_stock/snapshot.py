@@ -139,7 +139,7 @@ class Snapshot:
         near = self._near.get((shelf, where)) or self._places(wish, shelf)
         if self._again[where] > 1:
             self._near[shelf, where] = near
-        promised_days = wish.promised_at and round((wish.promised_at - self._now) / _DAY, 3)
+        promised_days = None if wish.promised_at is None else round((wish.promised_at - self._now) / _DAY, 3)
         return Problem(wish.items, self._own_view(near, wish), wish.channel, self._brand, promised_days)
 
     def take(self, wish: Wish, parcels: Sequence[PlannedParcel]) -> None:

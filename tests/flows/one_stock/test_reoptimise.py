@@ -199,6 +199,20 @@ def test_without_a_wait_in_the_rules_nothing_is_looked_at(pool: Desk) -> None:
     assert better(pool) == Report()
 
 
+def test_a_better_plan_names_its_batches_too(pool: Desk) -> None:
+    [(far, near)] = crossed(pool)
+    database = pool.hub.database
+    database.run("UPDATE sku SET batch_managed = true")
+    database.run("UPDATE stock_level SET as_of = now()")
+    database.run(
+        "INSERT INTO stock_lot (level_id, batch, expires_on, on_hand, as_of)"
+        " SELECT id, 'B', current_date + 99, on_hand, as_of FROM stock_level"
+    )
+    assert better(pool).changed == 2
+    rows = pool.rows("SELECT lines FROM parcel WHERE status = 'planned' AND order_id = ANY (%s)", ([far, near],))
+    assert [line["batches"] for row in rows for line in row["lines"]] == [[{"batch": "B", "quantity": 1}]] * 2
+
+
 def test_an_order_that_somebody_else_is_busy_with_is_left_alone(pool: Desk) -> None:
     [(far, near)] = crossed(pool)
     with pool.hub.database.unit() as uow:
