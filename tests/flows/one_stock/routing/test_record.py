@@ -120,3 +120,14 @@ def test_a_usual_record_is_small() -> None:
 def test_what_is_no_record_is_refused(packed: bytes) -> None:
     with pytest.raises(RecordError, match="no record of a decision"):
         unpack(packed)
+
+
+def test_a_record_from_before_the_rules_knew_of_days_still_reads() -> None:
+    problem = Problem((Item((Part(1, 1),), 1),), (Place(1, {1: 2}, km=3.0),))
+    rules = DEFAULT.rules()
+    document = orjson.loads(zlib.decompress(pack(problem, rules, 1, "shop", decide(problem, rules))))
+    for name in ("handling_days", "km_per_day"):
+        del document["rules"][name]
+    record = unpack(zlib.compress(orjson.dumps(document)))
+    assert (record.rules, record.problem.promised_days) == (rules, None)
+    assert record.decision == decide(problem, rules)
