@@ -223,13 +223,16 @@ def _cause(ask: Ask, decision: Decision) -> str:
 
 
 def _write(connection: Connection[DictRow], drafts: Sequence[_Draft]) -> None:
-    """The parcels that are held, what the orders' feeds tell of them, and the decisions."""
+    """The parcels that are held, what the orders' feeds tell of them, and the decisions; in one round trip, for others
+    wait for the goods' locks."""
     sent = [(draft, draft.asked) for draft in drafts if draft.asked]
-    if sent:
-        checkouts.confirm(connection, [draft.checkout.id for draft, _ in sent if draft.checkout])
-        orders.plan_parcels(connection, _parcels(connection, sent))
-        orders.allocate(connection, {draft.ask.order_id: _event(draft, asked) for draft, asked in sent})
-    decisions.insert_many(connection, [draft.kept for draft in drafts if draft.kept])
+    parcels = _parcels(connection, sent) if sent else []
+    with connection.pipeline():
+        if sent:
+            checkouts.confirm(connection, [draft.checkout.id for draft, _ in sent if draft.checkout])
+            orders.plan_parcels(connection, parcels)
+            orders.allocate(connection, {draft.ask.order_id: _event(draft, asked) for draft, asked in sent})
+        decisions.insert_many(connection, [draft.kept for draft in drafts if draft.kept])
 
 
 def _parcels(connection: Connection[DictRow], sent: Sequence[tuple[_Draft, HoldAsked]]) -> list[NewParcel]:
