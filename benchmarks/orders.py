@@ -181,7 +181,7 @@ def measure(quick: bool) -> harness.Report:
             pgbench = Pgbench(embedded.start(folder / POSTGRES_FOLDER, "tpcb"))
             _main(report, hub, baskets, pgbench, (rounds, singles, batch, seconds))
         if not quick:
-            _curves(report, folder, data, singles)
+            _curves(report, folder, data, singles // 3)
     return report
 
 
@@ -225,17 +225,17 @@ def _main(
 
 
 def _curves(report: harness.Report, folder: Path, data: Data, singles: int) -> None:
-    """Single orders against places, SKUs, and orders that are open already."""
+    """Single orders against places, SKUs, and orders that are open already; each a round after a warm start."""
     for places, skus in ((20, SKUS), (50, SKUS), (400, SKUS), (PLACES, 300), (PLACES, 3_000)):
         baskets = Baskets(data, skus)
         with open_hub(folder, f"curve_{places}_{skus}", data, baskets, places) as hub:
-            hub.push(baskets.take(singles // 3), size=1, clients=CLIENTS)
+            hub.push(baskets.take(BATCH), size=BATCH, clients=BATCH_CLIENTS)
             rate = hub.push(baskets.take(singles), size=1, clients=CLIENTS).per_s
             name = f"places_{places}" if skus == SKUS else f"skus_{skus}"
             report.figures[f"{name}_per_s"] = rate
     baskets = Baskets(data, SKUS)
     with open_hub(folder, "curve_open", data, baskets, PLACES) as hub:
-        for opened in (1_000, 10_000, 30_000):
+        for opened in (1_000, 5_000, 20_000):
             hub.push(baskets.take(opened - hub.held()), size=BATCH, clients=BATCH_CLIENTS)
             report.figures[f"open_{opened}_per_s"] = hub.push(baskets.take(singles), size=1, clients=CLIENTS).per_s
 
