@@ -15,7 +15,7 @@ CORE: Final = 60
 CORE_A_ROW: Final = 4
 CORE_A_ROUND: Final = 10
 CORE_ROUNDS: Final = 6
-STEP_WORK: Final = 1_000_000
+STEP_WORK: Final = 500_000
 
 Matrix = Sequence[Sequence[float]]
 
@@ -232,7 +232,7 @@ class Tableau:
             if index != row and factor:
                 values[index] += factor * moved
                 line[column] = 0.0
-                cells[index] = [cell + factor * other for cell, other in zip(line, fresh)]  # noqa: B905
+                cells[index] = [cell + factor * other for cell, other in zip(line, fresh, strict=True)]
         factor = self.reduced[column]
         self.reduced[column] = 0.0
         self.reduced = [cell + factor * other for cell, other in zip(self.reduced, fresh, strict=True)]

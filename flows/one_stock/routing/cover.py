@@ -1,7 +1,7 @@
 """Choosing the places: the best set of them that holds what is wanted, tier after tier.
 
 This is weighted set multi-cover. Prune what cannot help; try whether one or two places are enough; else let the
-relaxation price the needs, take greedily by those prices, and search what is left (``tree``).
+relaxation price the needs, take greedily by those prices, better that plan, and search what is left (``tree``).
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from flows.one_stock.routing import greedy
 from flows.one_stock.routing.holders import few_are_enough, holders_of
+from flows.one_stock.routing.problem import Stopped
 from flows.one_stock.routing.task import NEAR, Best, Effort, Pool, Task
 from flows.one_stock.routing.tree import Ground, Tree
 
@@ -130,4 +131,6 @@ def _search_ranked(task: Task, best: Best, effort: Effort) -> None:
         return
     tree = Tree(Ground(task, holders, best, effort), range(len(task.cost)))
     proved = tree.rounded(tree.run())
+    if effort.stopped is Stopped.BUDGET:
+        tree.ruin()
     best.proved = min(best.value, proved)

@@ -11,6 +11,7 @@ from typing import Final
 from flows.one_stock.routing.task import Best, Pool, Task, left_by
 
 FEW: Final = 8
+FEWER: Final = 4
 
 
 class Holders:
@@ -107,7 +108,7 @@ def exchange(task: Task, best: Best, holders: Sequence[Holders]) -> None:
         before = best.columns
         if len(before) > FEW:
             return
-        for size in (1, 2, 3):
+        for size in (1, 2, 3)[: 2 if len(before) > FEWER else 3]:
             for gone in combinations(before, size):
                 offer_few(task, best, holders, [column for column in before if column not in gone])
         if best.columns == before:

@@ -87,7 +87,7 @@ class Filters(_Table):
 class Budget(_Table):
     """What a search may use. ``emergency_ms`` is no plan but a fuse: a search that it ends says so."""
 
-    nodes: Annotated[int, Field(ge=1, le=10**7)] = 250
+    nodes: Annotated[int, Field(ge=1, le=10**7)] = 500
     iterations: Annotated[int, Field(ge=0, le=10**6)] = 200
     emergency_ms: Annotated[int, Field(ge=10, le=60_000)] = 1_000
 

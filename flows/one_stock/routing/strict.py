@@ -16,6 +16,7 @@ from flows.one_stock.routing.rulebook import Rules
 from flows.one_stock.routing.task import NEAR, Effort
 
 FILL_STEPS: Final = 2_000
+STEPS_A_NODE: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def choose(
             continue
         filling = _Filling(items, [places[index] for index in indexes], rules)
         filled = filling.best()
+        effort.nodes_left -= (FILL_STEPS - filling.steps_left) // STEPS_A_NODE
         if filling.steps_left < 0 and effort.stopped is Stopped.PROVED:
             effort.stopped = Stopped.BUDGET
         if filled is None or len(filled) < len(indexes):

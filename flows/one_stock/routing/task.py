@@ -36,6 +36,13 @@ class Effort:
     iterations: int = 0
     stopped: Stopped = Stopped.PROVED
 
+    def take_iterations(self, most: int) -> int:
+        """How many of ``most`` iterations there still are; they count as used."""
+        taken = 0 if self.stopped is Stopped.CLOCK else min(most, self.iterations_left)
+        self.iterations_left -= taken
+        self.iterations += taken
+        return taken
+
     def spent(self, nodes: int = 1) -> bool:
         """Counts ``nodes``; True when the search has to end."""
         if self.stopped is Stopped.CLOCK:

@@ -12,8 +12,9 @@ from math import ceil
 from typing import Final
 
 from flows.one_stock.routing import bounds, greedy
-from flows.one_stock.routing.holders import Holders, bits, exchange
+from flows.one_stock.routing.holders import FEW, Holders, bits, exchange
 from flows.one_stock.routing.problem import Stopped
+from flows.one_stock.routing.ruin import Ruin
 from flows.one_stock.routing.task import NEAR, Best, Effort, Task, left_by
 
 SPLIT_FROM: Final = 0.01
@@ -21,6 +22,7 @@ REPRICE_AFTER: Final = 300
 REPRICE_COLUMNS: Final = 8
 REPRICE_MORE: Final = 4
 CELLS_A_NODE: Final = 100
+ROUNDS_A_NEED: Final = 5
 INFINITE: Final = float("inf")
 
 
@@ -65,6 +67,7 @@ class Tree:
             for caps in [task.pool.caps[column] for column in columns]
         ]
         self.cost = [task.cost[column] for column in columns]
+        self.value: list[float] = []
 
     def run(self) -> float:
         """Searches; returns what is proved: no plan of this tree, but for those offered, undercuts it."""
@@ -89,6 +92,11 @@ class Tree:
     def ends(self, bound: float) -> bool:
         """Whether nothing better than the best plan can lie where ``bound`` holds."""
         return self.best.ends(self.rounded(bound))
+
+    def edge(self) -> float:
+        """The bound from which on nothing better can lie."""
+        value = self.best.value
+        return value - 1 + 1e-6 if self.whole else (value - NEAR) / (1 + NEAR)
 
     def rounded(self, bound: float) -> float:
         """The bound, or the next whole number where every plan's value is one."""
@@ -165,8 +173,20 @@ class Tree:
         if not self.chosen:
             found = greedy.take(task, value)
             self.best.offer(task, found)
-        if not self.chosen and not task.short and self.best.columns:
+        if self.chosen or not self.best.columns:
+            return
+        self.value = value
+        if len(self.best.columns) > FEW:
+            self.ruin()
+        elif not task.short:
             exchange(task, self.best, self.ground.holders)
+
+    def ruin(self) -> None:
+        """Betters the best plan by what is left of the iterations; a small order needs few of them. Once a tree."""
+        if self.value and self.best.columns:
+            rounds = self.effort.take_iterations(ROUNDS_A_NEED * len(self.wanted))
+            Ruin(self.task, self.best, self.value).run(rounds)
+            self.value = []
 
 
 class _Walk:
@@ -200,6 +220,7 @@ class _Walk:
                 )
         self.cost = task.cost
         self.holders = [tree.ground.holders[need] for need in tree.needs]
+        self.edge = tree.edge()
         self.nodes = 0
 
     def run(self) -> float:
@@ -210,8 +231,6 @@ class _Walk:
     def _visit(self, node: "_Node") -> float:
         """Fills the scarcest need by every column in turn; each later branch is without the columns of the earlier."""
         here = node.base + node.below + self._paid(node.left)
-        if self.effort.spent():
-            return here
         self.nodes += 1
         short = self.task.short
         if short and self._enough(node):
@@ -228,18 +247,17 @@ class _Walk:
                 break
             reach -= caps[column][need]
             reduced = self.reduced[column]
-            if self.tree.ends(here + max(0.0, reduced)):
-                if reduced >= 0 and not short:
-                    break
-                hopeless = True
-            else:
-                hopeless = False
+            hopeless = here + (reduced if reduced > 0 else 0.0) >= self.edge
+            if hopeless and reduced >= 0 and not short:
+                break
             free ^= 1 << column
             if reduced < 0:
                 below -= reduced
                 here -= reduced
             if hopeless:
                 continue
+            if self.effort.spent():
+                return min(least, here + min(0.0, reduced))
             least = min(least, self._branch(node, column, free, below))
             if self.effort.stopped is not Stopped.PROVED:
                 return min(least, here)
@@ -262,10 +280,10 @@ class _Walk:
 
     def _branch(self, node: "_Node", column: int, free: int, below: float) -> float:
         """One more column chosen."""
-        left = [sets - cap if sets > cap else 0 for sets, cap in zip(node.left, self.caps[column])]  # noqa: B905
+        left = [sets - cap if sets > cap else 0 for sets, cap in zip(node.left, self.caps[column], strict=True)]
         base, value = node.base + self.priced[column], node.value + self.cost[column]
         lower = base + below + self._paid(left)
-        if self.tree.ends(lower):
+        if lower >= self.edge:
             return lower
         used = node.used
         if self.task.sides:
@@ -277,14 +295,16 @@ class _Walk:
             if self._completed(taken, left, free, value):
                 return INFINITE
             cheapest = self.cost[(free & -free).bit_length() - 1] if free else INFINITE
-            if self.best.ends(value + 2 * cheapest):
+            if value + 2 * cheapest >= self.edge:
                 return INFINITE
             if (
                 self.nodes >= REPRICE_AFTER
                 and free.bit_count() >= REPRICE_COLUMNS
-                and not self.best.ends(value + REPRICE_MORE * cheapest)
+                and value + REPRICE_MORE * cheapest < self.edge
             ):
-                return max(lower, Tree(self.tree.ground, bits(free), (*self.tree.chosen, *taken)).run())
+                proved = Tree(self.tree.ground, bits(free), (*self.tree.chosen, *taken)).run()
+                self.edge = self.tree.edge()
+                return max(lower, proved)
         return max(lower, self._visit(_Node(taken, left, free, value, base, below, used)))
 
     def _completed(self, taken: tuple[int, ...], left: list[int], fit: int, value: float) -> bool:
@@ -321,6 +341,7 @@ class _Walk:
 
     def _offer(self, taken: tuple[int, ...]) -> None:
         self.best.offer(self.task, (*self.tree.chosen, *taken))
+        self.edge = self.tree.edge()
 
     def _enough(self, node: "_Node") -> bool:
         """Offers a plan that may leave something; True where more columns could not better it."""

@@ -59,3 +59,32 @@ def test_a_large_relaxation_is_bounded_step_by_step(monkeypatch: pytest.MonkeyPa
     solved = bounds.solve([3], [10.0, 12.0, 90.0], [[2], [2], [3]], 100, 22.0)
     assert solved is not None
     assert 12.0 <= solved.bound <= 16.0 + 1e-9
+
+
+@given(covers(), st.integers(1, 4))
+def test_one_more_row_on_what_is_solved_proves_what_solving_it_anew_does(
+    cover: tuple[list[int], list[float], list[list[int]]], most: int
+) -> None:
+    wanted, cost, caps = cover
+    solved = bounds.solve(wanted, cost, caps, 0, float("inf"))
+    if solved is None or solved.solved is None:
+        return
+    longer: list[list[float]] = [[*column, -1.0] for column in caps]
+    more = bounds.narrowed(solved.solved, [*wanted, -most], cost, longer)
+    anew = bounds.solve([*wanted, -most], cost, longer, 0, float("inf"))
+    assert (more is None) is (anew is None)
+    if more is not None and anew is not None:
+        assert more.bound == pytest.approx(anew.bound, abs=1e-6)
+
+
+def test_columns_that_come_later_are_priced_as_if_they_had_been_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    cost = [9.0 + number % 7 for number in range(40)]
+    caps = [[(number * each) % 5 for each in (3, 7, 11)] for number in range(40)]
+    whole = bounds.solve([9, 9, 9], cost, caps, 0, float("inf"))
+    monkeypatch.setattr(bounds, "CORE", 4)
+    monkeypatch.setattr(bounds, "CORE_A_ROUND", 1)
+    monkeypatch.setattr(bounds, "CORE_ROUNDS", 40)
+    grown = bounds.solve([9, 9, 9], cost, caps, 0, float("inf"))
+    assert whole is not None
+    assert grown is not None
+    assert grown.bound == pytest.approx(whole.bound)
