@@ -1,5 +1,6 @@
 """Checkouts: goods kept for a shopper who has not ordered yet. Each ends once: confirmed, released or expired."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from psycopg.rows import DictRow, class_row
 from psycopg.types.json import Jsonb
 
 SWEEP: Final = 200
+_REFERENCE: Final = re.compile(r"C(\d{8,18})-\d+")
 
 Key = tuple[str, str, str, str]
 """Owner, brand, channel, order number."""
@@ -152,16 +154,36 @@ def extend(connection: Connection[DictRow], checkout_id: int, until: datetime) -
     )
 
 
-def give_back(connection: Connection[DictRow], checkouts: Iterable[Checkout], state: str, now: datetime) -> None:
+def give_back(
+    connection: Connection[DictRow], checkouts: Iterable[Checkout], state: str, now: datetime, *, reason: str = ""
+) -> None:
     """End active checkouts, which the caller has locked, as ``released`` or ``expired``: their goods are free."""
     ended = list(checkouts)
     for owner, brand in sorted({(each.owner, each.brand) for each in ended}):
         references = [name for each in ended if (each.owner, each.brand) == (owner, brand) for name in each.references]
         connection.execute(
             "SELECT end_stock_holds(stock_holds_of(%s, %s, %s), 'released', %s, %s)",
-            [owner, brand, references, f"checkout_{state}", now],
+            [owner, brand, references, reason or f"checkout_{state}", now],
         )
     _end(connection, [each.id for each in ended], state)
+
+
+def reference(checkout_id: int, number: int) -> str:
+    """Under which the goods of a checkout's parcel are held; ``give_up`` finds the checkout by it."""
+    return f"C{checkout_id:08d}-{number}"
+
+
+def give_up(connection: Connection[DictRow], owner: str, brand: str, references: Iterable[str]) -> list[str]:
+    """Release the active checkouts that hold under ``references``, whole, because goods are missing; all they held."""
+    ids = [int(found[1]) for found in map(_REFERENCE.fullmatch, references) if found]
+    with connection.cursor(row_factory=class_row(Checkout)) as cursor:
+        active = cursor.execute(
+            "SELECT * FROM checkout WHERE id = ANY (%s) AND owner = %s AND brand = %s AND state = 'active'"
+            " ORDER BY id FOR UPDATE",
+            [ids, owner, brand],
+        ).fetchall()
+    give_back(connection, active, "released", datetime.now(UTC), reason="shortfall")
+    return [name for each in active for name in each.references]
 
 
 def expire_due(connection: Connection[DictRow], now: datetime) -> int:

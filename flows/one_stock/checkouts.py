@@ -294,7 +294,7 @@ def _parcels(draft: _Draft, decision: Decision, codes: Mapping[int, str]) -> lis
     names = _names(draft)
     return [
         {
-            "reference": f"C{draft.checkout.id:08d}-{number}",
+            "reference": checkouts.reference(draft.checkout.id, number),
             "place": codes[parcel.place_id],
             "lines": [
                 {"line_no": line.line_no, "sku": names[line.line_no], "quantity": line.quantity}

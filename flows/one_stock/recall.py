@@ -3,7 +3,8 @@
 ``recall_parcel`` asks the place to cancel. Its yes tells the parcel's own run, which gives the goods back; its no
 ("already picked") ends as ``refused`` and the parcel goes on. Before the order's release no place need be asked: the
 whole plan is given back at once, and the order plans anew. ``cancel_order`` recalls every parcel of an order;
-``resolve_shortfall`` recalls the newest unpicked ones until the goods suffice, and their orders choose again.
+``resolve_shortfall`` recalls the newest unpicked ones until the goods suffice, and their orders choose again; what a
+checkout keeps is given up for it too.
 """
 
 from collections.abc import Sequence
@@ -144,11 +145,23 @@ def conclude(run: Run, uow: UnitOfWork) -> Finish:
 
 @step()
 def choose_holds(run: Run, uow: UnitOfWork) -> Finish | dict[str, Any]:
-    """The newest unpicked holds that cover what is missing."""
-    holds = stock.recallable_holds(uow.connection, int(run.input["level_id"]))
-    if not holds:
+    """The newest unpicked holds that cover what is missing. A checkout among them is given up at once, whole: its order
+    is planned when it comes, from what there is then."""
+    level_id, given_up = int(run.input["level_id"]), list[str]()
+    holds = stock.recallable_holds(uow.connection, level_id)
+    while kept := [hold["reference"] for hold in holds if hold["order_id"] is None]:
+        ended = checkouts.give_up(uow.connection, run.owner, run.brand, kept)
+        given_up += ended
+        holds = stock.recallable_holds(uow.connection, level_id)
+        if not ended:
+            break
+    parcels = sorted({hold["reference"] for hold in holds if hold["order_id"] is not None})
+    if parcels:
+        return {"parcels": parcels, "given_up": given_up}
+    if not given_up:
         return Finish("nothing_to_recall")
-    return {"parcels": sorted({hold["reference"] for hold in holds})}
+    covered = stock.find_open_shortfall(uow.connection, level_id) is None
+    return Finish("resolved" if covered else "uncovered", {"given_up": given_up})
 
 
 @children()
