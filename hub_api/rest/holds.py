@@ -48,7 +48,9 @@ MAX_TTL_S: Final = 86_400
 OrderNo = Annotated[str, Path(max_length=120)]
 Ttl = Annotated[
     int | None,
-    Field(ge=1, le=MAX_TTL_S, description="Seconds to keep the goods; at most, and else, what the rules say."),
+    Field(
+        strict=True, ge=1, le=MAX_TTL_S, description="Seconds to keep the goods; at most, and else, what the rules say."
+    ),
 ]
 
 

@@ -18,23 +18,29 @@
 Tables of a channel are merged into what it inherits, key by key; a list, such as ``tiers``, takes the old one's place.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from canonical_model.errors import Issue, RecordError
 from canonical_model.stock import Quality
 
 MAX_CHANNELS: Final = 500
-MAX_BYTES: Final = 256 * 1024
+MAX_BYTES: Final = 64 * 1024
+MAX_LINE: Final = 1_000
+MAX_PARTS: Final = 20
+MAX_NAME: Final = 120
 BASE: Final = "base"
+_QUOTED: Final = re.compile(r""""(?:\\.|[^"\\])*+"|'[^']*+'""")
+_DEEP_KEY: Final = re.compile(rf"(?<![\w-])(?:[\w-]++\s*+\.\s*+){{{MAX_PARTS}}}")
 
-Money = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Money = Annotated[float, Field(strict=True, ge=0, le=1e9, allow_inf_nan=False)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1e6, allow_inf_nan=False)]
 Codes = Annotated[frozenset[str], Field(max_length=10_000)]
 
 
@@ -79,17 +85,17 @@ class Filters(_Table):
     max_km: Money | None = None
     min_rating: Money | None = None
     min_acceptance: Money | None = None
-    service_area: bool = True
-    hours: bool = False
-    capacity: bool = True
+    service_area: StrictBool = True
+    hours: StrictBool = False
+    capacity: StrictBool = True
 
 
 class Budget(_Table):
     """What a search may use. ``emergency_ms`` is no plan but a fuse: a search that it ends says so."""
 
-    nodes: Annotated[int, Field(ge=1, le=10**7)] = 500
-    iterations: Annotated[int, Field(ge=0, le=10**6)] = 200
-    emergency_ms: Annotated[int, Field(ge=10, le=60_000)] = 1_000
+    nodes: Annotated[int, Field(strict=True, ge=1, le=10**7)] = 500
+    iterations: Annotated[int, Field(strict=True, ge=0, le=10**6)] = 200
+    emergency_ms: Annotated[int, Field(strict=True, ge=10, le=60_000)] = 1_000
 
 
 class Rules(_Table):
@@ -107,22 +113,22 @@ class Rules(_Table):
 
     parcel_cost: Money
     per_km: Money
-    max_parcels: Annotated[int, Field(ge=1, le=100)]
+    max_parcels: Annotated[int, Field(strict=True, ge=1, le=100)]
     unknown_km: Money = 1_000.0
     handling_days: Money = 1.0
-    km_per_day: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] = 500.0
-    min_parcel_value_minor: Annotated[int, Field(ge=0, le=10**12)] = 0
-    split_lines: bool = True
-    keep_order_together: bool = False
+    km_per_day: Annotated[float, Field(strict=True, gt=0, le=1e9, allow_inf_nan=False)] = 500.0
+    min_parcel_value_minor: Annotated[int, Field(strict=True, ge=0, le=10**12)] = 0
+    split_lines: StrictBool = True
+    keep_order_together: StrictBool = False
     on_short: Literal["partial", "cancel", "queue"] = "partial"
-    queue_for_s: Annotated[int, Field(ge=0, le=90 * 86_400)] = 0
-    queue_retry_s: Annotated[int, Field(ge=1, le=86_400)] = 60
-    release_after_s: Annotated[int, Field(ge=0, le=30 * 86_400)] = 0
-    ship_within_s: Annotated[int, Field(ge=0, le=30 * 86_400)] = 0
+    queue_for_s: Annotated[int, Field(strict=True, ge=0, le=90 * 86_400)] = 0
+    queue_retry_s: Annotated[int, Field(strict=True, ge=1, le=86_400)] = 60
+    release_after_s: Annotated[int, Field(strict=True, ge=0, le=30 * 86_400)] = 0
+    ship_within_s: Annotated[int, Field(strict=True, ge=0, le=30 * 86_400)] = 0
     quality: Quality = Quality.SELLABLE
-    minimum_remaining_days: Annotated[int, Field(ge=0, le=36_500)] = 0
-    published_safety: Annotated[int, Field(ge=0, le=10**9)] = 0
-    hold_ttl_s: Annotated[int, Field(ge=1, le=86_400)] = 900
+    minimum_remaining_days: Annotated[int, Field(strict=True, ge=0, le=36_500)] = 0
+    published_safety: Annotated[int, Field(strict=True, ge=0, le=10**9)] = 0
+    hold_ttl_s: Annotated[int, Field(strict=True, ge=1, le=86_400)] = 900
     filters: Filters = Filters()
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=len(TierName))] = (Tier(by=TierName.COST),)
     budget: Budget = Budget()
@@ -162,7 +168,15 @@ class Rulebook:
 
 def _read(text: str) -> dict[str, Any]:
     if len(text.encode()) > MAX_BYTES:
-        raise RecordError([Issue("", "rules.too_long", f"a rulebook has at most {MAX_BYTES} bytes; shorten it")])
+        raise RecordError([Issue("", "rules.too_long", f"a rulebook has at most {MAX_BYTES:,} bytes; shorten it")])
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > MAX_LINE:
+            detail = f"line {number} has over {MAX_LINE:,} characters; break it, a list may go over many lines"
+            raise RecordError([Issue("", "rules.too_long", detail)])
+        if _DEEP_KEY.search(_QUOTED.sub("q", line)):
+            raise RecordError(
+                [Issue("", "rules.toml", f"a key on line {number} has over {MAX_PARTS} parts; flatten it")]
+            )
     try:
         return tomllib.loads(text)
     except RecursionError as error:
@@ -176,7 +190,13 @@ def _wrong_with(channels: Any) -> str | None:
         return "write [channels.NAME] tables"
     if len(channels) > MAX_CHANNELS:
         return f"at most {MAX_CHANNELS} channels"
+    if unfit := [name for name in channels if not _is_code(name)]:
+        return f"{unfit[0][:MAX_NAME]!r} is no channel's name; write 1 to {MAX_NAME} printable characters"
     return f"no channel may be called {BASE!r}; write its rules above the tables" if BASE in channels else None
+
+
+def _is_code(name: str) -> bool:
+    return 0 < len(name) <= MAX_NAME and name.isprintable() and name == name.strip()
 
 
 def _parse_each(base: Mapping[str, Any], channels: Mapping[str, Mapping[str, Any]]) -> dict[str, Rules]:

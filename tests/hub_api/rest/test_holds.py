@@ -63,6 +63,12 @@ def test_another_question_under_the_same_number_is_refused(shop: httpx.Client) -
     assert (answer.status_code, answer.json()["code"]) == (409, "checkout.conflict")
 
 
+@pytest.mark.parametrize("ttl_s", [True, "60", 60.0, 0])
+def test_for_how_long_is_a_number_of_seconds(hub: Hub, shop: httpx.Client, ttl_s: Any) -> None:
+    assert shop.post("/v1/holds", json=wanted(ttl_s=ttl_s)).status_code == 422
+    assert held(hub) == 0
+
+
 def test_goods_are_given_back_once(hub: Hub, shop: httpx.Client) -> None:
     shop.post("/v1/holds", json=wanted(order_no="N/1"))
     for _ in range(2):

@@ -3,7 +3,7 @@
 import pytest
 
 from canonical_model.errors import RecordError
-from flows.one_stock.routing.rulebook import DEFAULT, Rulebook, TierName
+from flows.one_stock.routing.rulebook import DEFAULT, MAX_BYTES, MAX_LINE, Rulebook, TierName
 
 BASE = "parcel_cost = 8.0\nper_km = 0.006\nmax_parcels = 4\n"
 
@@ -91,10 +91,11 @@ def test_channels_are_tables_with_names_of_their_own(tail: str) -> None:
     "text",
     [
         "parcel_cost = ",
-        "a = " + "[" * 50_000,
-        "parcel_cost = " + "9" * 5_000,
+        "a = " + "[\n" * 30_000,
         "parcel_cost = 1\nparcel_cost = 2",
         "note = 'a\0b'",
+        "a." * 480 + "b = 1",
+        '"x".' * 240 + "b = 1",
     ],
 )
 def test_what_is_no_toml_is_refused_as_such(text: str) -> None:
@@ -102,7 +103,47 @@ def test_what_is_no_toml_is_refused_as_such(text: str) -> None:
 
 
 def test_a_text_too_long_is_refused_unread() -> None:
-    assert refused("#" * (256 * 1024 + 1)) == [("", "rules.too_long")]
+    assert refused("#" * (MAX_BYTES + 1)) == [("", "rules.too_long")]
+
+
+@pytest.mark.parametrize("line", ["a." * 8_000 + "b = 1", "#" * (MAX_LINE + 1)])
+def test_a_line_too_long_is_refused_unread(line: str) -> None:
+    with pytest.raises(RecordError) as error:
+        Rulebook(f"{BASE}{line}\n")
+    assert [(issue.code, issue.detail[:6]) for issue in error.value.issues] == [("rules.too_long", "line 4")]
+
+
+@pytest.mark.parametrize("name", ["", " live", "l\\u0000ive", "l\\nive", "\\u200b", "x" * 121])
+def test_a_channel_has_a_name_that_can_be_read(name: str) -> None:
+    assert refused(f'{BASE}[channels."{name}"]\n') == [("channels", "rules.channels")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "max_parcels = true",
+        'max_parcels = "4"',
+        "max_parcels = 4.0",
+        "parcel_cost = true",
+        "parcel_cost = " + "9" * 900,
+        'parcel_cost = "8"',
+        'hold_ttl_s = "900"',
+        "hold_ttl_s = true",
+        "split_lines = 1",
+        'split_lines = "yes"',
+        'filters.max_km = "7"',
+        "filters.hours = 0",
+        "budget.nodes = true",
+    ],
+)
+def test_numbers_and_switches_are_written_as_such(line: str) -> None:
+    table = {key: f"{key} = {value}" for key, value in (each.split(" = ") for each in BASE.splitlines())}
+    table[line.split(" = ", maxsplit=1)[0]] = line
+    assert [code for _, code in refused("\n".join(table.values()))] == ["rules.invalid"]
+
+
+def test_a_cost_may_be_a_whole_number() -> None:
+    assert Rulebook("parcel_cost = 8\nper_km = 0\nmax_parcels = 4\n").rules().parcel_cost == 8.0
 
 
 def test_a_tier_is_named_once() -> None:
