@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from canonical_model.errors import ConfigurationError, Issue, RecordError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MAX_ISSUES: Final = 20
 MAX_CODE: Final = 120
+MAX_LINE: Final = 100_000
 MAX_UNITS: Final = 10**9
 MAX_DIGITS: Final = 18
 MAX_SHOWN: Final = 200
@@ -64,9 +65,12 @@ def read_rows(
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text, strict=True)
+            reader = csv.reader(_lines(text), strict=True)
             try:
                 yield from _rows(file, reader, columns, issues, max_rows)
+            except _LineTooLongError:
+                detail = f"has over {MAX_LINE:,} characters; is this a CSV file? End each row with a line break"
+                issues.add(file, reader.line_num + 1, None, "csv.too_long", detail)
             except csv.Error as error:
                 detail = f"{error}; put fields with commas or quotes into quotes, and double the quotes in them"
                 issues.add(file, reader.line_num, None, "csv.broken", detail)
@@ -74,6 +78,17 @@ def read_rows(
         issues.add(file, _undecodable(file), None, "csv.encoding", "this is not UTF-8; save the file as CSV UTF-8")
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror}", code="file.unreadable") from error
+
+
+class _LineTooLongError(Exception):
+    """A line without an end, or nearly so."""
+
+
+def _lines(text: TextIO) -> Iterator[str]:
+    while line := text.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise _LineTooLongError
+        yield line
 
 
 def _rows(

@@ -1,11 +1,12 @@
 """Orders, places and stock from CSV files, and rules from a TOML file. docs/routing.md describes them.
 
-Rows of one place and SKU add up, and so do rows of one order and SKU. An order stands where it first appears; every
+Rows of one place and SKU add up, and so do rows of one order and SKU; in which order places and stock are written
+changes nothing. An order stands where it first appears; every
 row of it says the same about where it goes.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -114,25 +115,26 @@ class _Reader:
         for line, (node, *rest) in read_rows(file, _NODES, self.issues, max_rows=MAX_NODES):
             if node in found:
                 self.issues.add(file, line, "node", "node.twice", f"{node!r} is there already; name each place once")
-            found[node] = Node(len(found) + 1, node, *rest)
+            found[node] = Node(0, node, *rest)
         if not found and not self.issues:
             self.issues.add(file, None, None, "csv.empty", "there is no place here; write a row for each")
-        return list(found.values())
+        return [replace(found[node], id=number) for number, node in enumerate(sorted(found), 1)]
 
     def stock(self, file: Path, nodes: list[Node]) -> dict[int, dict[int, int]]:
         ids = {node.code: node.id for node in nodes}
         all_known = not self.issues
-        stock: dict[int, dict[int, int]] = {}
+        stock: dict[str, dict[int, int]] = {}
         for line, (node, sku, quantity) in read_rows(file, _STOCK, self.issues, max_rows=MAX_STOCK_ROWS):
             self._told(line)
             place_id = ids.get(node)
             if place_id is not None and quantity:
-                held = stock.setdefault(self._sku(sku), {})
+                held = stock.setdefault(sku, {})
                 held[place_id] = held.get(place_id, 0) + quantity
             elif place_id is None and all_known:
                 detail = f"{node!r} is none of the nodes; add it to them, or remove the row"
                 self.issues.add(file, line, "node", "node.unknown", detail)
-        return stock
+        self.skus = {sku: number for number, sku in enumerate(sorted(stock))}
+        return {number: dict(sorted(stock[sku].items())) for sku, number in self.skus.items()}
 
     def orders(self, file: Path) -> list[Order]:
         drafts: dict[str, _Draft] = {}

@@ -1,6 +1,7 @@
 """Files are read as they are meant, or refused with everything that is wrong in them by file, line and column."""
 
 import csv
+import random
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from canonical_model.errors import ConfigurationError, RecordError
-from flows.one_stock.routing.rulebook import MAX_BYTES
-from flows.one_stock.simulation import Line, Node, World
+from flows.one_stock.routing.rulebook import MAX_BYTES, Rulebook
+from flows.one_stock.simulation import Line, Node, World, simulate
 from flows.one_stock.simulation_files import read_rules, read_world
 from tests.flows.one_stock.worlds import worlds
 
@@ -71,9 +72,50 @@ def test_a_promise_counts_from_the_day_of_the_order() -> None:
 def test_places_may_say_more_about_themselves() -> None:
     world = read(nodes="kind,node,lat,lon,capacity,rating,state\nwarehouse,S1,31,121,20,4.5,SH\n,0002,30,120,,,\n")
     assert world.nodes == [
-        Node(1, "S1", 31.0, 121.0, 4.5, 20, "warehouse"),
-        Node(2, "0002", 30.0, 120.0, None, None, "store"),
+        Node(1, "0002", 30.0, 120.0, None, None, "store"),
+        Node(2, "S1", 31.0, 121.0, 4.5, 20, "warehouse"),
     ]
+
+
+def _shuffled(text: str, seed: int) -> str:
+    heading, *rows = text.splitlines()
+    random.Random(seed).shuffle(rows)
+    return "\n".join([heading, *rows, ""])
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_of_places_and_stock_changes_no_plan(seed: int) -> None:
+    """Twelve places stand at two points, so that ties are many."""
+    nodes = "node,lat,lon\n" + "".join(f"N{n:02},{30 + n % 2},120\n" for n in range(12))
+    stock = "node,sku,qty\n" + "".join(
+        f"N{n:02},S{sku},{(n * 7 + sku * 3) % 5}\n" for n in range(12) for sku in range(6)
+    )
+    orders = ORDERS + "".join(f"{n},S{(n + k) % 6},{1 + (n + k) % 4},31,121\n" for n in range(25) for k in range(3))
+    book = Rulebook("parcel_cost = 8\nper_km = 0.006\nmax_parcels = 4\n")
+    before, after = (
+        [outcome.decision for outcome in simulate(read(orders, *files), book)]
+        for files in ((nodes, stock), (_shuffled(nodes, seed), _shuffled(stock, seed)))
+    )
+    assert any(len(decision.plan.parcels) > 1 for decision in before)
+    assert [(decision.action, decision.plan) for decision in after] == [(d.action, d.plan) for d in before]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("file", ["orders", "nodes", "stock"])
+@pytest.mark.parametrize(
+    "text", ["\0" * 300_000, "node," * 30_000, 'order_no,sku,qty,dest_lat,dest_lon,node,lat,lon\n"' + "x" * 110_000]
+)
+def test_a_line_that_does_not_end_is_refused(file: str, text: str) -> None:
+    assert f"{file}.csv:{text.count(chr(10)) + 1}" in refused(**{file: text})
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_endless_file_is_refused() -> None:
+    read()
+    with pytest.raises(RecordError) as error:
+        read_world(Path("orders.csv"), Path("/dev/zero"), Path("stock.csv"))
+    assert error.value.issues[0].code == "csv.too_long"
 
 
 @pytest.mark.usefixtures("folder")
