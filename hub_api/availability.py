@@ -44,6 +44,13 @@ def channel_for(access: Access, channel: str | None) -> str | None:
     return access.channel
 
 
+def refuse_channels(access: Access) -> None:
+    """AccessError for a caller that speaks for a channel: these figures tell of every place."""
+    if access.channel is not None:
+        detail = f"these figures show every place; ask /v1/stock/availability for what {access.channel} may promise"
+        raise AccessError(detail, code="access.channel")
+
+
 def read_availability(uow: UnitOfWork, access: Access, wanted: Wanted) -> dict[str, Any]:
     """``items``: each SKU with what is available; ``unknown``: the codes that no product has."""
     channel = channel_for(access, wanted.channel)

@@ -38,7 +38,11 @@ def list_stock(
     after: After = 0,
     limit: Limit = 100,
 ) -> dict[str, Any]:
-    """Levels by SKU, place and quality, in the hub's own codes and base units; ``sku`` and ``location`` may repeat."""
+    """Levels by SKU, place and quality, in the hub's own codes and base units; ``sku`` and ``location`` may repeat.
+
+    Not for a channel's key: ``/v1/stock/availability`` tells what a channel may promise.
+    """
+    availability.refuse_channels(access)
     with hub.database.unit() as uow:
         levels = stock_view(
             uow.connection,
@@ -115,7 +119,11 @@ LimitsOf = Annotated[Limits, Depends(_limits)]
 def list_warnings(
     hub: HubOf, access: Observer, limits: LimitsOf, after: After = 0, limit: Limit = 100
 ) -> dict[str, Any]:
-    """Places that run short of a SKU or have too much, by its sales of four weeks; and figures too old to tell."""
+    """Places that run short of a SKU or have too much, by its sales of four weeks; and figures too old to tell.
+
+    Not for a channel's key.
+    """
+    availability.refuse_channels(access)
     with hub.database.unit() as uow:
         return supply.list_warnings(uow, access, limits, after=after, limit=limit)
 
@@ -132,8 +140,10 @@ def list_suggestions(
 ) -> dict[str, Any]:
     """Transfers from places with too much to places that are short.
 
-    With ``allocate``, ``from`` and one ``sku`` instead: how to spread so many units from there.
+    With ``allocate``, ``from`` and one ``sku`` instead: how to spread so many units from there. Not for a channel's
+    key.
     """
+    availability.refuse_channels(access)
     with hub.database.unit() as uow:
         if allocate is None and source is None:
             return supply.list_transfers(uow, access, limits, skus=sku or (), after=after)

@@ -44,7 +44,9 @@ TABLE: Final = read_table("hub", "product_in")
 RULES: Final = "parcel_cost = 8.0\nper_km = 0.006\nmax_parcels = 2\n"
 
 REFUSED: Final = {"POST /v1/runs/{run_id}/cancel": 409}  # its write is in doubt
-NOT_FOR_SHOPS: Final = frozenset({"GET /v1/orders/{order_id}/decisions"})
+NOT_FOR_SHOPS: Final = frozenset(
+    {"GET /v1/orders/{order_id}/decisions", "GET /v1/stock", "GET /v1/stock/suggestions", "GET /v1/stock/warnings"}
+)
 
 # What succeeds, of the operations that take a body; ``known.parts`` are in their addresses.
 BODIES: Final[dict[str, Any]] = {

@@ -148,7 +148,17 @@ def test_a_channel_sees_its_own_figures_and_no_other(operator: httpx.Client, sho
     refused = shop.get("/v1/stock/availability?sku=A&channel=live")
     assert (refused.status_code, refused.json()["code"]) == (403, "access.channel")
     assert shop.get("/v1/stock/changes?channel=live").status_code == 403
-    assert shop.get("/v1/stock/warnings").status_code == 403
+
+
+@pytest.mark.parametrize("path", ["", "/warnings", "/suggestions", "/suggestions?sku=A&allocate=5&from=WH"])
+def test_figures_of_every_place_are_not_for_channels(
+    client: Client, operator: httpx.Client, shelves: Shelves, path: str
+) -> None:
+    channel = client("stock:read", "ops:read", "channel:shop")
+    refused = channel.get(f"/v1/stock{path}")
+    assert (refused.status_code, refused.json()["code"]) == (403, "access.channel")
+    assert "/v1/stock/availability" in refused.json()["detail"]
+    assert operator.get(f"/v1/stock{path}").status_code != 403
 
 
 def test_units_are_kept_back_at_a_place_and_from_a_channel(
