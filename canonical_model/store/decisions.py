@@ -23,7 +23,8 @@ _INSERT: Final = """
         owner, brand, order_id, cause, action, rules_version, rules_fingerprint, cost, gap, stopped, record)
 """
 _SELECT: Final = (
-    "SELECT id, order_id, round, cause, action, rules_version, rules_fingerprint, cost, gap, stopped, record, decided_at"
+    "SELECT id, order_id, round, cause, action, rules_version, rules_fingerprint, cost, gap, stopped, record,"
+    " decided_at"
     " FROM order_decision WHERE owner = %s AND brand = %s"
 )
 
