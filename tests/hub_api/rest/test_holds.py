@@ -79,6 +79,15 @@ def test_goods_are_given_back_once(hub: Hub, shop: httpx.Client) -> None:
     assert shop.post("/v1/holds/shop/N%2F1/extend", json={}).json()["code"] == "checkout.ended"
 
 
+@pytest.mark.parametrize("deed", ["release", "extend"])
+def test_a_number_that_ends_like_a_deed_is_kept_and_given_back(hub: Hub, shop: httpx.Client, deed: str) -> None:
+    kept = shop.post("/v1/holds", json=wanted(order_no=f"N/{deed}")).json()
+    assert shop.post("/v1/holds", json=wanted(order_no=f"N/{deed}")).json() == kept
+    assert shop.get(f"/v1/holds/shop/N/{deed}").status_code == 405
+    assert shop.post(f"/v1/holds/shop/N/{deed}/release").json()["order_no"] == f"N/{deed}"
+    assert held(hub) == 0
+
+
 def test_a_hold_is_made_longer(shop: httpx.Client) -> None:
     first = shop.post("/v1/holds", json=wanted(ttl_s=1)).json()
     longer = shop.post("/v1/holds/shop/N1/extend", json={"ttl_s": 60}).json()
