@@ -249,7 +249,7 @@ class CancelAsked(BaseModel):
     run_id: int
 
 
-class StockLevel(BaseModel):
+class LevelFigures(BaseModel):
     """What is there, held, and may be promised (``atp``), in base units."""
 
     level_id: int
@@ -260,6 +260,11 @@ class StockLevel(BaseModel):
     held: int
     safety: int
     atp: Annotated[int, Field(ge=0)]
+
+
+class StockLevel(LevelFigures):
+    """The figures of a level, and which system counts there."""
+
     system: str
     as_of: datetime | None
     sequence: int | None

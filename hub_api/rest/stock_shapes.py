@@ -5,9 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from canonical_model.stock import Quality
 from flows.one_stock.supply import WarningKind
-from hub_api.rest.shapes import Next
+from hub_api.rest.shapes import LevelFigures, Next
 
 Units = Annotated[int, Field(ge=0)]
 Weeks = Annotated[float | None, Field(ge=0, description="Null where nothing sells.")]
@@ -47,18 +46,10 @@ class Availability(BaseModel):
     unknown: list[str]
 
 
-class LevelChange(BaseModel):
+class LevelChange(LevelFigures):
     """A level that changed, with its figures now."""
 
     sequence: int
-    level_id: int
-    sku: str
-    location: str
-    quality: Quality
-    on_hand: int
-    held: int
-    safety: int
-    atp: Units
 
 
 class SkuChange(BaseModel):
