@@ -6,12 +6,18 @@ relaxation price the needs, take greedily by those prices, better that plan, and
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from flows.one_stock.routing import greedy
-from flows.one_stock.routing.holders import few_are_enough, holders_of
+from flows.one_stock.routing.holders import Holders, few_are_enough, holders_of
+from flows.one_stock.routing.most import Most
 from flows.one_stock.routing.problem import Stopped
 from flows.one_stock.routing.task import NEAR, Best, Effort, Pool, Task
 from flows.one_stock.routing.tree import Ground, Tree
+
+FILL_NODES: Final = 8
+"""So many times the nodes where few places cannot have all: the most units come before any cost."""
+_WORSE: Final = [Stopped.PROVED, Stopped.BUDGET, Stopped.CLOCK]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +47,12 @@ def choose(pool: Pool, aims: Sequence[Aim], effort: Effort) -> Chosen:
     spare, best = 0, _search(Task(small, weights[0]), Best(), effort)
     if best.value == float("inf"):
         everything = sum(units * sets for units, sets in zip(small.units, small.wanted, strict=True))
+        effort.again(FILL_NODES)
         filled = _search(Task(small, [0.0] * len(keep), spare=everything, penalty=1.0), Best(), effort)
-        spare = filled.missing
+        filled_most, spare = effort.stopped, filled.missing
+        effort.again(FILL_NODES)
         best = _search(Task(small, weights[0], spare=spare), Best(columns=filled.columns), effort)
+        effort.stopped = max(filled_most, effort.stopped, key=_WORSE.index)
     proved = [best.proved]
     sides: list[tuple[Sequence[float], float]] = []
     for aim, own, following in zip(aims, weights, weights[1:], strict=False):
@@ -126,7 +135,10 @@ def _search_ranked(task: Task, best: Best, effort: Effort) -> None:
     if not task.pool.caps or not any(task.pool.wanted):
         return
     holders = holders_of(task.pool)
-    if not task.short and few_are_enough(task, best, holders):
+    if task.short:
+        _search_short(task, holders, best, effort)
+        return
+    if few_are_enough(task, best, holders):
         best.proved = best.value
         return
     tree = Tree(Ground(task, holders, best, effort), range(len(task.cost)))
@@ -134,3 +146,10 @@ def _search_ranked(task: Task, best: Best, effort: Effort) -> None:
     if effort.stopped is Stopped.BUDGET:
         tree.ruin()
     best.proved = min(best.value, proved)
+
+
+def _search_short(task: Task, holders: Sequence[Holders], best: Best, effort: Effort) -> None:
+    tree = Tree(Ground(task, holders, best, effort), range(len(task.cost)))
+    bound, prices = tree.relaxed()
+    Most(task, best, effort, prices).run()
+    best.proved = best.value if effort.stopped is Stopped.PROVED else min(best.value, bound)

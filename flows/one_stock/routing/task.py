@@ -4,7 +4,7 @@ Every need wants so many sets; every column, which is a place, holds so many of 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
@@ -35,6 +35,16 @@ class Effort:
     nodes: int = 0
     iterations: int = 0
     stopped: Stopped = Stopped.PROVED
+    nodes_given: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.nodes_given = self.nodes_left
+
+    def again(self, times: int) -> None:
+        """Gives as many nodes as there were at first, so many times, for another search."""
+        self.nodes_left = max(0, self.nodes_left) + times * self.nodes_given
+        if self.stopped is Stopped.BUDGET:
+            self.stopped = Stopped.PROVED
 
     def take_iterations(self, most: int) -> int:
         """How many of ``most`` iterations there still are; they count as used."""

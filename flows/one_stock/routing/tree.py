@@ -89,6 +89,16 @@ class Tree:
             least = min(least, own if self.ends(own) else max(own, _Walk(self, case).run()))
         return least
 
+    def relaxed(self) -> tuple[float, list[float]]:
+        """What the relaxation alone proves, and its prices of a set of each need of the pool."""
+        prices = [float(units) for units in self.task.pool.units]
+        case = self._priced()
+        if case is None:
+            return self.offset, prices
+        for need, each in zip(self.needs, case.prices.rows, strict=False):
+            prices[need] = each
+        return self.rounded(self.offset + case.prices.bound), prices
+
     def ends(self, bound: float) -> bool:
         """Whether nothing better than the best plan can lie where ``bound`` holds."""
         return self.best.ends(self.rounded(bound))
@@ -166,8 +176,6 @@ class Tree:
         value = [1e-6 * units for units in task.pool.units]
         for need, each in zip(self.needs, prices.rows, strict=False):
             value[need] += each
-        if task.short:
-            value = [float(units) for units in task.pool.units]
         found = greedy.take(task, value, self.chosen, support)
         self.best.offer(task, found)
         if not self.chosen:
@@ -178,7 +186,7 @@ class Tree:
         self.value = value
         if len(self.best.columns) > FEW:
             self.ruin()
-        elif not task.short:
+        else:
             exchange(task, self.best, self.ground.holders)
 
     def ruin(self) -> None:
@@ -195,13 +203,8 @@ class _Walk:
     def __init__(self, tree: Tree, case: _Case) -> None:
         self.tree, self.task, self.best, self.effort, self.most = tree, tree.task, tree.best, tree.effort, case.most
         task, limits = tree.task, case.limits
-        count, real = len(tree.wanted), len(tree.columns)
+        count = len(tree.wanted)
         rows, reduced, bound = case.prices.rows, case.prices.reduced, case.prices.bound
-        if task.short:
-            ceiling = task.penalty + rows[count + len(task.sides)]
-            capped = [min(own, ceiling * units) for own, units in zip(rows, tree.units, strict=False)]
-            rows = [*capped, *rows[count:]]
-            reduced, bound = bounds.price(rows, limits, tree.cost, case.matrix[:real])
         edge = self.best.value - tree.offset - bound
         extra = rows[count:]
         self.rows = list(rows[:count])
@@ -232,9 +235,6 @@ class _Walk:
         """Fills the scarcest need by every column in turn; each later branch is without the columns of the earlier."""
         here = node.base + node.below + self._paid(node.left)
         self.nodes += 1
-        short = self.task.short
-        if short and self._enough(node):
-            return INFINITE
         need, options = self._scarcest(node.left, node.free)
         if need < 0 or len(node.taken) >= self.most:
             return INFINITE
@@ -243,12 +243,12 @@ class _Walk:
         wanted = node.left[need]
         reach = sum([caps[column][need] for column in columns])
         for column in self._promising(columns, node.value, here):
-            if not short and reach < wanted:
+            if reach < wanted:
                 break
             reach -= caps[column][need]
             reduced = self.reduced[column]
             hopeless = here + (reduced if reduced > 0 else 0.0) >= self.edge
-            if hopeless and reduced >= 0 and not short:
+            if hopeless and reduced >= 0:
                 break
             free ^= 1 << column
             if reduced < 0:
@@ -261,11 +261,6 @@ class _Walk:
             least = min(least, self._branch(node, column, free, below))
             if self.effort.stopped is not Stopped.PROVED:
                 return min(least, here)
-        if short:
-            rest = free & options
-            below -= sum([min(0.0, self.reduced[column]) for column in bits(rest)])
-            last = _Node(node.taken, node.left, free & ~rest, node.value, node.base, below, node.used)
-            least = min(least, self._visit(last))
         return least
 
     def _promising(self, columns: list[int], value: float, here: float) -> list[int]:
@@ -291,20 +286,19 @@ class _Walk:
             if any(own > limit for own, (_, limit) in zip(used, self.task.sides, strict=True)):
                 return INFINITE
         taken = (*node.taken, column)
-        if not self.task.short:
-            if self._completed(taken, left, free, value):
-                return INFINITE
-            cheapest = self.cost[(free & -free).bit_length() - 1] if free else INFINITE
-            if value + 2 * cheapest >= self.edge:
-                return INFINITE
-            if (
-                self.nodes >= REPRICE_AFTER
-                and free.bit_count() >= REPRICE_COLUMNS
-                and value + REPRICE_MORE * cheapest < self.edge
-            ):
-                proved = Tree(self.tree.ground, bits(free), (*self.tree.chosen, *taken)).run()
-                self.edge = self.tree.edge()
-                return max(lower, proved)
+        if self._completed(taken, left, free, value):
+            return INFINITE
+        cheapest = self.cost[(free & -free).bit_length() - 1] if free else INFINITE
+        if value + 2 * cheapest >= self.edge:
+            return INFINITE
+        if (
+            self.nodes >= REPRICE_AFTER
+            and free.bit_count() >= REPRICE_COLUMNS
+            and value + REPRICE_MORE * cheapest < self.edge
+        ):
+            proved = Tree(self.tree.ground, bits(free), (*self.tree.chosen, *taken)).run()
+            self.edge = self.tree.edge()
+            return max(lower, proved)
         return max(lower, self._visit(_Node(taken, left, free, value, base, below, used)))
 
     def _completed(self, taken: tuple[int, ...], left: list[int], fit: int, value: float) -> bool:
@@ -335,24 +329,13 @@ class _Walk:
                 if count < fewest:
                     if count:
                         found, options, fewest = need, mask, count
-                    elif not self.task.short:
+                    else:
                         return -1, 0
         return found, options
 
     def _offer(self, taken: tuple[int, ...]) -> None:
         self.best.offer(self.task, (*self.tree.chosen, *taken))
         self.edge = self.tree.edge()
-
-    def _enough(self, node: "_Node") -> bool:
-        """Offers a plan that may leave something; True where more columns could not better it."""
-        missing = sum([units * sets for units, sets in zip(self.tree.units, node.left, strict=True)])
-        if self.task.penalty:
-            self._offer(node.taken)
-            return missing == 0
-        if missing <= self.task.spare:
-            self._offer(node.taken)
-            return True
-        return False
 
 
 @dataclass(slots=True)
