@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from flows.one_stock.routing.task import Rings, never
+
 EPS: Final = 1e-9
 MAX_CELLS: Final = 13_000
 """Relaxations with more rows × columns are priced step by step instead of by the simplex method."""
@@ -55,18 +57,21 @@ def price(
     return reduced, paid + sum([each for each in reduced if each < 0])
 
 
-def solve(wanted: Sequence[float], cost: Sequence[float], caps: Matrix, rounds: int, best: float) -> Prices | None:
+def solve(
+    wanted: Sequence[float], cost: Sequence[float], caps: Matrix, rounds: int, best: float, rings: Rings = never
+) -> Prices | None:
     """The best prices found; None when even shares of all columns cannot reach what is wanted.
 
-    ``best``: the cost of a plan already known, ``rounds``: how many steps a large relaxation may take.
+    ``best``: the cost of a plan already known, ``rounds``: how many steps a large relaxation may take. When the
+    clock ``rings``, the prices so far have to do; they prove less.
     """
     if not is_large(len(wanted), len(cost)):
         core = _first_core(wanted, cost, caps)
-        tableau = Tableau(wanted, [cost[index] for index in core], [caps[index] for index in core])
+        tableau = Tableau(wanted, [cost[index] for index in core], [caps[index] for index in core], rings)
         return _by_core(Solved(tableau, core), wanted, cost, caps)
     nonzero = sum(1 for column in caps for cap in column if cap)
     steps = max(1, min(rounds, STEP_WORK // max(1, nonzero)))
-    rows, shares = _ascend(wanted, cost, caps, steps, best)
+    rows, shares = _ascend(wanted, cost, caps, steps, best, rings)
     reduced, bound = price(rows, wanted, cost, caps)
     return Prices(rows, reduced, max(0.0, bound), shares, None, steps)
 
@@ -108,7 +113,7 @@ def _by_core(solved: Solved, wanted: Sequence[float], cost: Sequence[float], cap
         rows, part = tableau.prices(), tableau.shares()
         reduced, bound = price(rows, wanted, cost, caps)
         better = sorted([(each, index) for index, each in enumerate(reduced) if each < -1e-7 and index not in known])
-        if not better or number == CORE_ROUNDS:
+        if not better or number == CORE_ROUNDS or tableau.rings():
             break
         _enlarge(solved, known, [index for _, index in better[:CORE_A_ROUND]], cost, caps)
     shares = [0.0] * len(cost)
@@ -132,7 +137,8 @@ class Tableau:
     ``other[j]``. Variables from 0 on are columns, shares up to 1; ``~row`` is what a row has too much.
     """
 
-    def __init__(self, wanted: Sequence[float], cost: Sequence[float], caps: Matrix) -> None:
+    def __init__(self, wanted: Sequence[float], cost: Sequence[float], caps: Matrix, rings: Rings = never) -> None:
+        self.rings = rings
         self.columns = len(cost)
         self.rows = len(wanted)
         self.cells = [list(map(float, row)) for row in zip(*caps, strict=True)] if caps else [[] for _ in wanted]
@@ -145,7 +151,7 @@ class Tableau:
     def copy(self) -> "Tableau":
         """Another that starts from here."""
         twin = Tableau.__new__(Tableau)
-        twin.columns, twin.rows = self.columns, self.rows
+        twin.rings, twin.columns, twin.rows = self.rings, self.columns, self.rows
         twin.cells = list(map(list, self.cells))
         twin.values, twin.reduced, twin.full = list(self.values), list(self.reduced), list(self.full)
         twin.basic, twin.other = list(self.basic), list(self.other)
@@ -190,7 +196,7 @@ class Tableau:
         """Goes on until everything is within its limits; False when that cannot be."""
         for _ in range(50 * (self.rows + 2)):
             row = self._worst()
-            if row is None:
+            if row is None or self.rings():
                 return True
             column = self._entering(row)
             if column is None:
@@ -262,7 +268,7 @@ class Tableau:
 
 
 def _ascend(
-    wanted: Sequence[float], cost: Sequence[float], caps: Matrix, rounds: int, best: float
+    wanted: Sequence[float], cost: Sequence[float], caps: Matrix, rounds: int, best: float, rings: Rings
 ) -> tuple[list[float], list[float]]:
     """Prices by subgradient steps towards the plan known, and how often each column was chosen on the way."""
     sparse = [[(row, cap) for row, cap in enumerate(column) if cap] for column in caps]
@@ -287,7 +293,7 @@ def _ascend(
                 stride, stuck = stride / 2, 0
         weight = [each / max(1.0, units) for each, units in zip(short, wanted, strict=True)]
         norm = sum([each * each for each in weight])
-        if norm < EPS or best - bound < EPS:
+        if norm < EPS or best - bound < EPS or rings():
             break
         step = stride * (best - bound) / norm
         rows = [

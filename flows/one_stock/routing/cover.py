@@ -134,22 +134,26 @@ def _search_ranked(task: Task, best: Best, effort: Effort) -> None:
     """Betters ``best`` and says what is proved of it; the columns of the task are those that cost least first."""
     if not task.pool.caps or not any(task.pool.wanted):
         return
+    if best.columns and effort.rings():
+        best.proved = min(best.value, task.cost[0])
+        return
     holders = holders_of(task.pool)
     if task.short:
         _search_short(task, holders, best, effort)
         return
-    if few_are_enough(task, best, holders):
+    if few_are_enough(task, best, holders, effort.rings):
         best.proved = best.value
         return
     tree = Tree(Ground(task, holders, best, effort), range(len(task.cost)))
     proved = tree.rounded(tree.run())
     if effort.stopped is Stopped.BUDGET:
         tree.ruin()
-    best.proved = min(best.value, proved)
+    best.proved = min(best.value, max(proved, task.cost[0]))
 
 
 def _search_short(task: Task, holders: Sequence[Holders], best: Best, effort: Effort) -> None:
     tree = Tree(Ground(task, holders, best, effort), range(len(task.cost)))
-    bound, prices = tree.relaxed()
-    Most(task, best, effort, prices).run()
-    best.proved = best.value if effort.stopped is Stopped.PROVED else min(best.value, bound)
+    bound, prices = (0.0, ()) if effort.rings() else tree.relaxed()
+    most = Most(task, best, effort, prices)
+    bound = max(bound, most.least())
+    best.proved = best.value if most.run() else min(best.value, bound)

@@ -1,6 +1,7 @@
 """Good plans at once: take what pays most, drop what is needless."""
 
 from collections.abc import Sequence
+from heapq import heapify, heappop, heapreplace
 
 from flows.one_stock.routing.task import Task, left_by, minus
 
@@ -8,29 +9,37 @@ from flows.one_stock.routing.task import Task, left_by, minus
 def take(
     task: Task, value: Sequence[float], start: Sequence[int] = (), among: Sequence[int] | None = None
 ) -> list[int]:
-    """Columns taken one after another, each the cheapest for the ``value`` (by set of each need) of what it adds."""
+    """Columns taken one after another, each the cheapest for the ``value`` (by set of each need) of what it adds.
+
+    What a column adds only gets less, so that one which was not the cheapest is looked at again when it may be.
+    """
     pool, taken = task.pool, list(start)
     left = left_by(pool, taken)
-    free = [column for column in (range(len(task.cost)) if among is None else among) if column not in taken]
-    while task.misses(left) > task.spare * (not task.penalty) and len(taken) < pool.most:
-        worth = [(need, sets, value[need]) for need, sets in enumerate(left) if sets]
-        found, best = -1, (float("inf"), 0.0)
-        gainful = []
-        for column in free:
-            caps = pool.caps[column]
-            gain = sum([each * (cap if cap < sets else sets) for need, sets, each in worth if (cap := caps[need])])
+    worth = [(need, sets, value[need]) for need, sets in enumerate(left) if sets]
+    heap = []
+    for rank, column in enumerate(range(len(task.cost)) if among is None else among):
+        if column not in taken and (gain := _gain(pool.caps[column], worth)) > 0:
+            heap.append((task.cost[column] / gain, -gain, rank, column))
+    heapify(heap)
+    while heap and len(taken) < pool.most and task.misses(left) > task.spare * (not task.penalty):
+        _, known, rank, column = heap[0]
+        gain = _gain(pool.caps[column], worth)
+        if gain < -known:
             if gain > 0:
-                gainful.append(column)
-                key = (task.cost[column] / gain, -gain)
-                if key < best and (not task.sides or task.allows((*taken, column))):
-                    found, best = column, key
-        if found < 0:
-            break
-        taken.append(found)
-        gainful.remove(found)
-        free = gainful
-        left = minus(left, pool.caps[found])
+                heapreplace(heap, (task.cost[column] / gain, -gain, rank, column))
+            else:
+                heappop(heap)
+            continue
+        heappop(heap)
+        if not task.sides or task.allows((*taken, column)):
+            taken.append(column)
+            left = minus(left, pool.caps[column])
+            worth = [(need, sets, value[need]) for need, sets in enumerate(left) if sets]
     return lean(task, taken)
+
+
+def _gain(caps: Sequence[int], worth: Sequence[tuple[int, int, float]]) -> float:
+    return sum([each * (cap if cap < sets else sets) for need, sets, each in worth if (cap := caps[need])])
 
 
 def lean(task: Task, columns: Sequence[int]) -> list[int]:

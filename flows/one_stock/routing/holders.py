@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Final
 
-from flows.one_stock.routing.task import Best, Pool, Task, left_by
+from flows.one_stock.routing.task import Best, Pool, Rings, Task, left_by, never
 
 FEW: Final = 8
 FEWER: Final = 4
@@ -56,7 +56,7 @@ def bits(mask: int) -> list[int]:
     return found
 
 
-def offer_few(task: Task, best: Best, holders: Sequence[Holders], chosen: Sequence[int]) -> None:
+def offer_few(task: Task, best: Best, holders: Sequence[Holders], chosen: Sequence[int], rings: Rings = never) -> None:
     """Offers ``chosen`` with the one or two more columns that hold what is left at the least cost."""
     cost, caps = task.cost, task.pool.caps
     left = [(holders[need], need, sets) for need, sets in enumerate(left_by(task.pool, chosen)) if sets]
@@ -71,7 +71,7 @@ def offer_few(task: Task, best: Best, holders: Sequence[Holders], chosen: Sequen
         return
     for one in bits(left[0][0].any & free):
         spent = value + cost[one]
-        if spent + cost[0] >= best.value:
+        if spent + cost[0] >= best.value or rings():
             break
         held = caps[one]
         rest = [(each, need, sets - held[need]) for each, need, sets in left if sets > held[need]]
@@ -102,7 +102,7 @@ def _offer_first(task: Task, best: Best, chosen: Sequence[int], fit: int) -> Non
             break
 
 
-def exchange(task: Task, best: Best, holders: Sequence[Holders]) -> None:
+def exchange(task: Task, best: Best, holders: Sequence[Holders], rings: Rings = never) -> None:
     """Takes one to three of the best columns away, and one or two others for them, while that is better."""
     while True:
         before = best.columns
@@ -110,12 +110,12 @@ def exchange(task: Task, best: Best, holders: Sequence[Holders]) -> None:
             return
         for size in (1, 2, 3)[: 2 if len(before) > FEWER else 3]:
             for gone in combinations(before, size):
-                offer_few(task, best, holders, [column for column in before if column not in gone])
-        if best.columns == before:
+                offer_few(task, best, holders, [column for column in before if column not in gone], rings)
+        if best.columns == before or rings():
             return
 
 
-def few_are_enough(task: Task, best: Best, holders: Sequence[Holders]) -> bool:
+def few_are_enough(task: Task, best: Best, holders: Sequence[Holders], rings: Rings = never) -> bool:
     """Offers the best single column and the best two; True when no more columns together can be cheaper."""
     cheapest = [*task.cost[:3], *[float("inf")] * 3]
     if task.pool.most < 1 or best.ends(cheapest[0]):
@@ -129,5 +129,7 @@ def few_are_enough(task: Task, best: Best, holders: Sequence[Holders]) -> bool:
         if task.pool.most < count or best.ends(sum(cheapest[:count])):
             return True
         if count == 2:
-            offer_few(task, best, holders, ())
+            offer_few(task, best, holders, (), rings)
+            if rings():
+                return False
     return False

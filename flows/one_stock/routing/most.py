@@ -34,6 +34,14 @@ class Most:
         self._visit((), columns)
         return self.effort.stopped is Stopped.PROVED
 
+    def least(self) -> float:
+        """What the cheapest shares of columns that hold enough would cost; no plan undercuts it."""
+        if self.task.penalty:
+            return 0.0
+        worth = [(need, sets, self.units[need]) for need, sets in enumerate(self.task.pool.wanted) if sets]
+        gains = self._gains(range(len(self.cost)), worth)
+        return self._least(gains, self.task.misses(self.task.pool.wanted) - self.task.spare)
+
     def _exchange(self, columns: Sequence[int]) -> None:
         """Takes some of the best columns away, and the best others for them, while that is better."""
         while True:

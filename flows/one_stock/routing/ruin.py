@@ -9,7 +9,7 @@ from operator import add, sub, truediv
 from random import Random
 from typing import Final
 
-from flows.one_stock.routing.task import Best, Task
+from flows.one_stock.routing.task import Best, Rings, Task, never
 
 SEED: Final = 20_111
 FAIR: Final = 0.2
@@ -34,10 +34,12 @@ class Ruin:
             [(column, cap) for column, cap in enumerate(held) if cap] for held in zip(*pool.caps, strict=True)
         ]
 
-    def run(self, rounds: int) -> None:
-        """Offers every better plan it comes by."""
+    def run(self, rounds: int, rings: Rings = never) -> None:
+        """Offers every better plan it comes by, until the clock rings."""
         value = sum([self.cost[column] for column in self.columns])
         for _ in range(rounds):
+            if rings():
+                return
             columns, held = self._ruined()
             if not self._recreate(columns, held):
                 continue

@@ -3,7 +3,7 @@
 Every need wants so many sets; every column, which is a place, holds so many of each; choosing it adds its weight.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
@@ -11,7 +11,14 @@ from typing import Final
 from flows.one_stock.routing.problem import Stopped
 
 NEAR: Final = 1e-9
-CLOCK_EVERY: Final = 64
+
+Rings = Callable[[], bool]
+"""Says whether the emergency clock has rung."""
+
+
+def never() -> bool:
+    """No clock."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +62,20 @@ class Effort:
 
     def spent(self, nodes: int = 1) -> bool:
         """Counts ``nodes``; True when the search has to end."""
-        if self.stopped is Stopped.CLOCK:
+        if self.rings():
             return True
         if self.nodes_left <= 0:
             self.stopped = Stopped.BUDGET
             return True
         self.nodes_left -= nodes
         self.nodes += nodes
-        if self.nodes % CLOCK_EVERY < nodes and monotonic() > self.until:
-            self.stopped = Stopped.CLOCK
-            return True
         return False
+
+    def rings(self) -> bool:
+        """Whether the emergency clock has rung: then what there is has to do."""
+        if self.stopped is not Stopped.CLOCK and monotonic() > self.until:
+            self.stopped = Stopped.CLOCK
+        return self.stopped is Stopped.CLOCK
 
 
 @dataclass(frozen=True, slots=True)

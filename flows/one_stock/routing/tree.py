@@ -75,6 +75,8 @@ class Tree:
             return self.offset
         if not self.chosen and bounds.is_large(len(self.wanted), len(self.columns)):
             self.best.offer(self.task, greedy.take(self.task, [1 / max(1, sets) for sets in self.task.pool.wanted]))
+        if self.best.columns and self.effort.rings():
+            return self.offset
         first = self._priced()
         if first is None:
             return INFINITE
@@ -127,7 +129,7 @@ class Tree:
         if self.most < len(self.columns):
             matrix, limits = self._counted(matrix, limits, -1.0, self.most)
         known = self.best.value - self.offset
-        prices = bounds.solve(limits, cost, matrix, self.effort.iterations_left, known)
+        prices = bounds.solve(limits, cost, matrix, self.effort.iterations_left, known, self.effort.rings)
         if prices is not None:
             self.effort.iterations += prices.steps
         return None if prices is None else _Case(prices, limits, matrix, cost, self.most)
@@ -187,13 +189,13 @@ class Tree:
         if len(self.best.columns) > FEW:
             self.ruin()
         else:
-            exchange(task, self.best, self.ground.holders)
+            exchange(task, self.best, self.ground.holders, self.effort.rings)
 
     def ruin(self) -> None:
         """Betters the best plan by what is left of the iterations; a small order needs few of them. Once a tree."""
         if self.value and self.best.columns:
             rounds = self.effort.take_iterations(ROUNDS_A_NEED * len(self.wanted))
-            Ruin(self.task, self.best, self.value).run(rounds)
+            Ruin(self.task, self.best, self.value).run(rounds, self.effort.rings)
             self.value = []
 
 
