@@ -95,7 +95,7 @@ class Budget(_Table):
 
     nodes: Annotated[int, Field(strict=True, ge=1, le=10**7)] = 500
     iterations: Annotated[int, Field(strict=True, ge=0, le=10**6)] = 200
-    emergency_ms: Annotated[int, Field(strict=True, ge=10, le=60_000)] = 1_000
+    emergency_ms: Annotated[int, Field(strict=True, ge=10, le=60_000)] = 5_000
 
 
 class Rules(_Table):
