@@ -59,7 +59,7 @@ def test_every_rule_is_on_the_page_with_its_default() -> None:
             )
             assert said == default, name
     assert [tier.by for tier in rules.tiers] == [written["tiers"]]
-    assert (rules.budget.nodes, rules.budget.iterations, rules.budget.emergency_ms) == (500, 200, 1_000)
+    assert (rules.budget.nodes, rules.budget.iterations, rules.budget.emergency_ms) == (500, 200, 5_000)
 
 
 def test_every_filter_and_every_tier_is_on_the_page() -> None:
