@@ -65,7 +65,10 @@ class Tried:
 
 
 def order_decisions(hub: Hub, access: Access, order_id: int) -> OrderDecisions:
-    """NotFoundError outside the caller's brand; AccessError for one that speaks for a channel. An order that was never routed has no rounds."""
+    """Every round of an order; none when it was never routed.
+
+    NotFoundError outside the caller's brand; AccessError for a caller that speaks for a channel.
+    """
     access.require("ops", "read")
     orders.refuse_channels(access)
     with hub.database.unit() as uow:

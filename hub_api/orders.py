@@ -65,7 +65,7 @@ def find_order_id(uow: UnitOfWork, access: Access, channel: str, order_no: str) 
 
 
 def read_decisions(uow: UnitOfWork, access: Access, order_id: int) -> list[dict[str, Any]]:
-    """Why the order ships from where it does, a decision a round. AccessError, as ``refuse_channels``; NotFoundError."""
+    """Why the order ships from where it does, a decision a round. AccessError (``refuse_channels``); NotFoundError."""
     refuse_channels(access)
     if orders.find_channel(uow.connection, access.owner, access.brand, order_id) is None:
         raise NotFoundError(f"there is no order with the id {order_id}", code="order.unknown")

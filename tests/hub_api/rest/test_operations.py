@@ -181,17 +181,20 @@ class TestRuns:
 
 
 class TestStock:
-    def test_shows_what_is_there_and_what_may_be_promised(self, hub: Hub, operator: httpx.Client) -> None:
+    def test_shows_what_is_there_and_what_may_be_promised(
+        self, hub: Hub, operator: httpx.Client, client: Client
+    ) -> None:
         operator.post(PRODUCTS, json=[product()])
         operator.post("/v1/ingest/hub/locations?wait=true", json=[place()])
         hub.database.run(
             "INSERT INTO stock_level (owner, brand, sku_id, location_id, quality, on_hand, held, safety, system,"
             " message_id) SELECT s.owner, s.brand, s.id, l.id, 'sellable', 10, 3, 2, 'pos', 'm' FROM sku s, location l"
         )
-        (level,) = operator.get("/v1/stock?sku=TEE-RED-M&location=HZ01&quality=sellable").json()["items"]
+        desk = client("*")
+        (level,) = desk.get("/v1/stock?sku=TEE-RED-M&location=HZ01&quality=sellable").json()["items"]
         assert (level["on_hand"], level["held"], level["safety"], level["atp"]) == (10, 3, 2, 5)
-        assert operator.get("/v1/stock?sku=OTHER").json() == {"items": [], "next": None}
-        assert operator.get("/v1/stock?quality=imaginary").status_code == 422
+        assert desk.get("/v1/stock?sku=OTHER").json() == {"items": [], "next": None}
+        assert desk.get("/v1/stock?quality=imaginary").status_code == 422
 
 
 @pytest.mark.usefixtures("traced")
