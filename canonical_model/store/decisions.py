@@ -8,8 +8,6 @@ from typing import Final
 from psycopg import Connection
 from psycopg.rows import DictRow, class_row
 
-from canonical_model.errors import NotFoundError
-
 _INSERT: Final = """
     INSERT INTO order_decision (
         owner, brand, order_id, round, cause, action, rules_version, rules_fingerprint, cost, gap, stopped, record)
@@ -90,15 +88,6 @@ def list_decisions(connection: Connection[DictRow], owner: str, brand: str, orde
     """The decisions about an order, by round."""
     with connection.cursor(row_factory=class_row(DecisionRow)) as cursor:
         return cursor.execute(_SELECT + " AND order_id = %s ORDER BY round, id", [owner, brand, order_id]).fetchall()
-
-
-def get_decision(connection: Connection[DictRow], owner: str, brand: str, decision_id: int) -> DecisionRow:
-    """The decision of that id; NotFoundError otherwise."""
-    with connection.cursor(row_factory=class_row(DecisionRow)) as cursor:
-        row = cursor.execute(_SELECT + " AND id = %s", [owner, brand, decision_id]).fetchone()
-    if row is None:
-        raise NotFoundError(f"there is no decision with the id {decision_id}", code="decision.unknown")
-    return row
 
 
 def list_names(

@@ -48,21 +48,24 @@ def parse_xml(body: bytes, *, limits: Limits, lists: Sequence[str] = ()) -> dict
     return content
 
 
+SAFE_OPTIONS: Final[Mapping[str, Any]] = {
+    "resolve_entities": False,
+    "no_network": True,
+    "load_dtd": False,
+    "huge_tree": False,
+    "remove_comments": True,
+    "remove_pis": True,
+    "collect_ids": False,
+}
+"""What every parser of foreign XML is made with, whole or in parts."""
+
+
 def safe_parser(encoding: str | None = None) -> etree.XMLParser:
     """A parser for what others send: no DTD, no entities, no network, lxml's own limits; comments are dropped.
 
     ``encoding`` overrides what the document declares. A DOCTYPE is still to be refused by whoever parses.
     """
-    return etree.XMLParser(
-        encoding=encoding,
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-        collect_ids=False,
-    )
+    return etree.XMLParser(encoding=encoding, **SAFE_OPTIONS)
 
 
 def render_xml(root: str, document: Mapping[str, Any]) -> bytes:

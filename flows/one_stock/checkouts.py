@@ -111,14 +111,6 @@ def open_checkouts(
     return [_answer(request, answers[request.key]) for request in asked]
 
 
-def open_checkout(uow: UnitOfWork, asked: CheckoutAsked, *, now: datetime | None = None) -> Checkout:
-    """As ``open_checkouts``, for one; its error is raised."""
-    [answer] = open_checkouts(uow, [asked], now=now)
-    if isinstance(answer, HubError):
-        raise answer
-    return answer
-
-
 def release(uow: UnitOfWork, key: Key, *, now: datetime | None = None) -> Checkout:
     """Give the goods back; nothing happens the second time. NotFoundError; ConflictError when the order has them."""
     found = _get_locked(uow.connection, key)

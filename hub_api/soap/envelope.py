@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from lxml import etree
 
 from canonical_model.errors import Issue, LimitError, RecordError
-from connectors.kit.xml import safe_parser
+from connectors.kit.xml import SAFE_OPTIONS, safe_parser
 
 SOAP_11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12: Final = "http://www.w3.org/2003/05/soap-envelope"
@@ -87,17 +87,7 @@ def read_opening(start: bytes, content_type: str) -> Opening | None:
     if not start.strip():
         return None
     text = _without_dtd(_as_utf8(start, charset, whole=False))
-    parser = etree.XMLPullParser(
-        events=("start", "end"),
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-        collect_ids=False,
-    )
+    parser = etree.XMLPullParser(events=("start", "end"), encoding="utf-8", **SAFE_OPTIONS)
     try:
         return _find_opening(parser, text)
     except etree.XMLSyntaxError as error:
