@@ -56,11 +56,12 @@ class PlaceSlotRow(SQLModel, table=True):
 
 
 class RulebookRow(SQLModel, table=True):
-    """One published rulebook of a brand; the newest version is in force."""
+    """One published rulebook of a brand, for ``routing`` or ``points``; the newest version is in force."""
 
     __tablename__ = "rulebook"
     owner: str = Field(primary_key=True)
     brand: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
     version: int = Field(primary_key=True)
     body: str
     fingerprint: str

@@ -8,6 +8,7 @@ from sqlmodel import SQLModel
 from flows.runtime.migrations import engine
 
 for tables in (
+    "canonical_model.store.ledger_tables",
     "canonical_model.store.member_tables",
     "canonical_model.store.one_stock_tables",
     "canonical_model.store.transfer_tables",

@@ -63,7 +63,8 @@ def test_owner_and_brand_lead_every_business_key(database_url: str) -> None:
         "SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint"
         " WHERE contype = 'u' AND connamespace = 'public'::regnamespace",
     )
-    inner = {"flow_signal", "api_key", "stock_level"}  # keyed by a run of one owner; a secret's hash; first by the SKU
+    # keyed by a run of one owner; a secret's hash; first by the SKU; by an asset of one brand
+    inner = {"flow_signal", "api_key", "stock_level", "ledger_account"}
     assert {table for table, key in keys if not key.startswith("UNIQUE (owner, brand, ")} == inner
 
 
