@@ -45,8 +45,8 @@ class Short(StrEnum):
 class Take:
     """``amount`` out of a wallet's lots, the earliest due first.
 
-    ``holder``: any holder of the wallet. ``first_from``: the transfer whose lots are taken before all others (a claw-back
-    takes what the sale had earned). Arrears, if ``short`` allows them, are the holder's.
+    ``holder``: any holder of the wallet. ``first_from``: the transfer whose lots are taken before all others (a
+    claw-back takes what the sale had earned). Arrears, if ``short`` allows them, are the holder's.
     """
 
     asset_id: int
@@ -122,7 +122,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """One wallet's units of an asset. ``available`` = posted - held - what is due already; ``arrears`` is owed (>= 0)."""
+    """A wallet's units of an asset: ``available`` = posted - held - what is due already; ``arrears`` (>= 0) is owed."""
 
     posted: int
     held: int

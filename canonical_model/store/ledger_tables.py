@@ -1,8 +1,9 @@
 """Tables of the points ledger: assets, accounts, the journal with its seals, lots, holds, wallets.
 
 The journal (``ledger_transfer``, ``ledger_posting``, ``ledger_seal``) is only ever added to. Every posting of a
-member's account names the lot that it fills or empties, so lots add up to balances by construction, and
-``sql/ledger_10_guard.sql`` makes the database refuse what does not sum to zero. A wallet is the set of accounts that one person may spend from.
+member's account names the lot that it fills or empties, so lots add up to balances by construction, and the guards in
+``sql/ledger_10_guard.sql`` refuse what does not sum to zero. A wallet is the set of accounts that one person may spend
+from.
 """
 
 from datetime import datetime
