@@ -1,14 +1,16 @@
 """What other routing rules would have done with the orders that came. Reads only; one at a time in a process."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from itertools import tee
 from time import monotonic
 from typing import Final
 
-from canonical_model.errors import TransientError
+from canonical_model.errors import RecordError, TransientError
 from canonical_model.store.decisions import list_names
 from canonical_model.store.replays import Placed, list_placed
 from flows.one_stock.replay import Replayed, replay
@@ -23,6 +25,7 @@ from hub_api.decisions import bounded
 CHUNK: Final = 200
 
 _running: Final = threading.Lock()
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,9 @@ def what_if(
 ) -> WhatIf:
     """How those orders would ship under the rulebook ``text``, beside how they were first routed; priced as then.
 
-    After ``at_most_s`` the rest is left out, and counted. ``told`` hears how many are done, of how many. Needs
-    ``ops:read`` and ``orders:read``; whoever speaks for a channel sees only its orders. Raises RecordError (what is
-    wrong with the text), TransientError while another one runs in this process.
+    After ``at_most_s`` the rest is left out, and counted; so is an order whose record cannot be read. ``told`` hears
+    how many are done, of how many. Needs ``ops:read`` and ``orders:read``; whoever speaks for a channel sees only its
+    orders. Raises RecordError (what is wrong with the text), TransientError while another one runs in this process.
     """
     access.require("ops", "read")
     access.require("orders", "read")
@@ -72,10 +75,13 @@ def _compared(
 ) -> WhatIf:
     rows = _placed(hub, access, asked)
     skus: dict[int, str] = {}
-    replays = replay(_unpacked(hub, access, rows, skus), _rules_for(access, book), independent=asked.independent)
     found = WhatIf()
-    for done, (row, replayed) in enumerate(zip(rows, replays, strict=True), 1):
+    readable, material = tee(_readable(hub, access, rows, skus, found))
+    records = ((record, row.decided_at) for row, record in material)
+    replays = replay(records, _rules_for(access, book), independent=asked.independent)
+    for (row, _), replayed in zip(readable, replays, strict=True):
         found.add(*_both(row.order_no, replayed, skus))
+        done = len(found.orders) + found.unreadable
         told(done, len(rows))
         if deadline is not None and monotonic() > deadline:
             found.left_out = len(rows) - done
@@ -98,19 +104,28 @@ def _placed(hub: Hub, access: Access, asked: Asked) -> list[Placed]:
         )
 
 
-def _unpacked(
-    hub: Hub, access: Access, rows: Sequence[Placed], skus: dict[int, str]
-) -> Iterator[tuple[Record, datetime]]:
-    """The records, a few at a time; ``skus`` learns the codes of what they want."""
+def _readable(
+    hub: Hub, access: Access, rows: Sequence[Placed], skus: dict[int, str], found: WhatIf
+) -> Iterator[tuple[Placed, Record]]:
+    """The orders and their records, a few at a time; ``skus`` learns the codes of what they want."""
     for start in range(0, len(rows), CHUNK):
-        chunk = rows[start : start + CHUNK]
-        records = [unpack(row.record) for row in chunk]
-        parts = (part for record in records for item in record.problem.items for part in item.parts)
+        chunk = [(row, record) for row in rows[start : start + CHUNK] if (record := _unpacked(row, found)) is not None]
+        parts = (part for _, record in chunk for item in record.problem.items for part in item.parts)
         if unknown := {part.sku_id for part in parts} - skus.keys():
             with hub.database.unit() as uow:
                 _, codes = list_names(uow.connection, access.owner, access.brand, [], sorted(unknown))
             skus.update({sku_id: codes.get(sku_id, str(sku_id)) for sku_id in unknown})
-        yield from ((record, row.decided_at) for record, row in zip(records, chunk, strict=True))
+        yield from chunk
+
+
+def _unpacked(row: Placed, found: WhatIf) -> Record | None:
+    """The record, or None, counted, if it cannot be read: one bad row must not keep a question from its answer."""
+    try:
+        return unpack(row.record)
+    except RecordError as error:
+        _log.warning("the decision about order %s of %s is left out: %s", row.order_no, row.channel, error)
+        found.unreadable += 1
+        return None
 
 
 def _rules_for(access: Access, book: Rulebook) -> Callable[[str], Rules]:

@@ -9,13 +9,17 @@ from flows.one_stock.routed import Routed, Totals
 
 @dataclass(slots=True)
 class WhatIf:
-    """Orders routed twice, and the sums of both ways. ``left_out``: orders that there was no time for."""
+    """Orders routed twice, and the sums of both ways.
+
+    ``left_out``: orders that there was no time for. ``unreadable``: those whose record of the decision cannot be read.
+    """
 
     before: Totals = field(default_factory=Totals)
     after: Totals = field(default_factory=Totals)
     orders: list[dict[str, Any]] = field(default_factory=list)
     changed: int = 0
     left_out: int = 0
+    unreadable: int = 0
 
     def add(self, before: Routed, after: Routed) -> None:
         """One more order as it was, and as it would have been."""
@@ -33,6 +37,7 @@ class WhatIf:
             "orders": self.orders,
             "changed": self.changed,
             "left_out": self.left_out,
+            "unreadable": self.unreadable,
             "totals": {"before": self.before.document(), "after": self.after.document()},
             "load": self.load(),
         }

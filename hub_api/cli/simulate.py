@@ -187,6 +187,8 @@ def _show_comparison(found: WhatIf, picture: Path | None, *, as_json: bool) -> N
         )
     ]
     typer.echo(f"{before['orders']:,} orders, {found.changed:,} of them otherwise")
+    if found.unreadable:
+        typer.echo(f"{found.unreadable:,} more were left out: the records of their decisions cannot be read")
     show_rows(rows, as_json=False, columns=("", "before", "after", "change"))
     typer.echo()
     load = [

@@ -30,14 +30,16 @@ SLIGHT: Final = 0.0005
 def summary(words: Words, found: WhatIf) -> Html:
     """In a sentence and cards: how many orders would ship otherwise, and what that adds up to."""
     before, after = found.before.document(), found.after.document()
-    if not before["orders"]:
+    if not before["orders"] and not found.unreadable:
         return empty(words("what_if.none"), words("what_if.none_advice"))
     cards = [_card(words, key, before[key], after[key], form, less) for key, form, less in SUMS]
     said = words("what_if.changed", orders=words.number(before["orders"]), changed=words.number(found.changed))
-    left = h("span", words("what_if.left_out", count=words.number(found.left_out)), cls="muted")
-    return h(
-        "div", h("p", h("b", said), " ", left if found.left_out else None), h("div", cards, cls="cards"), cls="part"
-    )
+    left = [
+        [" ", h("span", words(f"what_if.{why}", count=words.number(count)), cls="muted")]
+        for why, count in (("left_out", found.left_out), ("unreadable", found.unreadable))
+        if count
+    ]
+    return h("div", h("p", h("b", said), left), h("div", cards, cls="cards"), cls="part")
 
 
 def draw_what_if(view: View, found: WhatIf, names: Mapping[str, str]) -> None:

@@ -85,6 +85,6 @@ def publish_rules(hub: HubOf, access: Steward, order: PublishOrder) -> Published
 @router.post("/what-if", response_model=WhatIf)
 def ask_what_if(hub: HubOf, access: Observer, order: WhatIfOrder) -> dict[str, Any]:
     """How recorded orders would ship under other rules; nothing is stored. ``left_out``: what time did not suffice
-    for."""
+    for; ``unreadable``: orders whose record cannot be read."""
     asked = what_if.Asked(order.since, order.until, order.channel, order.limit, order.independent)
     return what_if.what_if(hub, access, order.rules, asked, at_most_s=AT_MOST_S).document()

@@ -133,5 +133,6 @@ class WhatIf(BaseModel):
     orders: list[ComparedOrder]
     changed: int
     left_out: int
+    unreadable: int
     totals: BothSums
     load: list[NodeLoad]

@@ -102,6 +102,23 @@ def test_what_there_is_no_time_for_is_left_out_and_counted(hub: Hub) -> None:
     assert (len(found.orders), found.left_out) == (1, 2)
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 200])
+def test_an_order_whose_record_cannot_be_read_is_left_out_and_counted(
+    hub: Hub, bought: Pool, chunk: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    hub.database.run(
+        "UPDATE order_decision SET record = 'torn'::bytea FROM sales_order"
+        " WHERE sales_order.id = order_id AND order_no = 'M2'"
+    )
+    seen: list[int] = []
+    found = what_if(bought.hub, DESK, NOT_SHANGHAI, Asked(), told=lambda done, _all: seen.append(done))
+    assert [order["order_no"] for order in found.orders] == ["M1", "M3"]
+    assert (found.changed, found.unreadable, found.left_out) == (1, 1, 0)
+    assert seen[-1] == 3
+    assert "order M2 of shop is left out" in caplog.text
+
+
 @pytest.mark.usefixtures("bought")
 def test_one_at_a_time_and_the_next_after_it(hub: Hub) -> None:
     seen: list[tuple[int, int]] = []

@@ -192,5 +192,12 @@ def test_a_what_if_without_orders_says_so() -> None:
     assert "There are no orders" in summary(Words("en"), WhatIf())
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_what_if_says_how_many_orders_it_had_to_leave_out(language: str) -> None:
+    said = summary(Words(language), WhatIf(left_out=41, unreadable=43))
+    assert said.count("41") == said.count("43") == 1
+    assert "There are no orders" not in said
+
+
 def _buttons(page: str) -> set[str]:
     return set(re.findall(r'"data-do": ?"([a-z-]+)"', page))
