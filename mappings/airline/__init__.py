@@ -1,0 +1,1 @@
+"""What an airline is told, in its words."""
