@@ -1,0 +1,1 @@
+"""What we tell the gift supplier, in their words."""
