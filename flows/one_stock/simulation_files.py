@@ -21,8 +21,9 @@ from flows.one_stock.csv_sheet import (
     units,
     units_above_0,
 )
-from flows.one_stock.routing.rulebook import MAX_BYTES, Rulebook
+from flows.one_stock.routing.rulebook import Rulebook
 from flows.one_stock.simulation import Line, Node, Order, World
+from flows.rule_document import MAX_BYTES
 
 MAX_ORDER_ROWS: Final = 2_000_000
 MAX_NODES: Final = 20_000

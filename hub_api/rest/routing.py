@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from canonical_model.store import rulebooks
-from flows.one_stock.routing.rulebook import MAX_BYTES
+from flows.rule_document import MAX_BYTES
 from flows.runtime.revisions import MAX_REASON
 from hub_api import routing_rules, what_if
 from hub_api.rest.corrections import Steward

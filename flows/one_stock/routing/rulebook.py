@@ -18,8 +18,6 @@
 Tables of a channel are merged into what it inherits, key by key; a list, such as ``tiers``, takes the old one's place.
 """
 
-import re
-import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import sha256
@@ -29,15 +27,11 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, 
 
 from canonical_model.errors import Issue, RecordError
 from canonical_model.stock import Quality
+from flows.rule_document import read_document
 
 MAX_CHANNELS: Final = 500
-MAX_BYTES: Final = 64 * 1024
-MAX_LINE: Final = 1_000
-MAX_PARTS: Final = 20
 MAX_NAME: Final = 120
 BASE: Final = "base"
-_QUOTED: Final = re.compile(r""""(?:\\.|[^"\\])*+"|'[^']*+'""")
-_DEEP_KEY: Final = re.compile(rf"(?<![\w-])(?:[\w-]++\s*+\.\s*+){{{MAX_PARTS}}}")
 
 Money = Annotated[float, Field(strict=True, ge=0, le=1e9, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1e6, allow_inf_nan=False)]
@@ -146,10 +140,10 @@ class Rulebook:
     published."""
 
     def __init__(self, text: str, version: int = 0) -> None:
+        document = read_document(text)
         self.text: Final = text
         self.version: Final = version
         self.fingerprint: Final = sha256(text.encode()).hexdigest()
-        document = _read(text)
         channels = document.pop("channels", {})
         if wrong := _wrong_with(channels):
             raise RecordError([Issue("channels", "rules.channels", wrong)])
@@ -164,25 +158,6 @@ class Rulebook:
     def channels(self) -> list[str]:
         """The channels that have rules of their own, by name."""
         return sorted(self._channels)
-
-
-def _read(text: str) -> dict[str, Any]:
-    if len(text.encode()) > MAX_BYTES:
-        raise RecordError([Issue("", "rules.too_long", f"a rulebook has at most {MAX_BYTES:,} bytes; shorten it")])
-    for number, line in enumerate(text.split("\n"), 1):
-        if len(line) > MAX_LINE:
-            detail = f"line {number} has over {MAX_LINE:,} characters; break it, a list may go over many lines"
-            raise RecordError([Issue("", "rules.too_long", detail)])
-        if _DEEP_KEY.search(_QUOTED.sub("q", line)):
-            raise RecordError(
-                [Issue("", "rules.toml", f"a key on line {number} has over {MAX_PARTS} parts; flatten it")]
-            )
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise RecordError([Issue("", "rules.toml", "this nests too deep; flatten it")]) from error
-    except ValueError as error:
-        raise RecordError([Issue("", "rules.toml", f"this is not TOML: {error}")]) from error
 
 
 def _wrong_with(channels: Any) -> str | None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from canonical_model.errors import ConfigurationError, RecordError
-from flows.one_stock.routing.rulebook import MAX_BYTES, Rulebook
+from flows.one_stock.routing.rulebook import Rulebook
 from flows.one_stock.simulation import Line, Node, World, simulate
 from flows.one_stock.simulation_files import read_rules, read_world
+from flows.rule_document import MAX_BYTES
 from tests.flows.one_stock.worlds import worlds
 
 ORDERS = "order_no,sku,qty,dest_lat,dest_lon\n"

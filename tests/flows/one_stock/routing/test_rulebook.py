@@ -3,7 +3,8 @@
 import pytest
 
 from canonical_model.errors import RecordError
-from flows.one_stock.routing.rulebook import DEFAULT, MAX_BYTES, MAX_LINE, Rulebook, TierName
+from flows.one_stock.routing.rulebook import DEFAULT, Rulebook, TierName
+from flows.rule_document import MAX_BYTES, MAX_LINE
 
 BASE = "parcel_cost = 8.0\nper_km = 0.006\nmax_parcels = 4\n"
 
