@@ -4,7 +4,7 @@ Every process that works runs every chore, in a thread each; an advisory lock le
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
@@ -13,7 +13,7 @@ from typing import Final
 from canonical_model.errors import HubError
 from canonical_model.store import changes, checkouts, holds, velocity
 from canonical_model.store.place_load import forget_days
-from flows.one_stock import reoptimise
+from flows.one_stock.better_plans import BetterPlans
 from flows.runtime.bootstrap import Hub
 from flows.runtime.database import UnitOfWork
 
@@ -64,30 +64,41 @@ def forget_the_past(hub: Hub, uow: UnitOfWork, now: datetime) -> bool:
     return changes.trim_changes(uow.connection, now - changes.KEEP) >= changes.TRIM_BATCH - 1
 
 
-def better_plans(hub: Hub, uow: UnitOfWork, now: datetime) -> bool:
-    """Look for better plans of orders that wait for their release; these are transactions of their own."""
-    for owner, brand in companies(hub):
-        reoptimise.reoptimise(hub.database, owner, brand, now=now, member_schemes=hub.estate.systems)
-    return False
+def better_plans() -> Callable[[Hub, UnitOfWork, datetime], bool]:
+    """Looks for better plans of orders that wait for their release, where something changed since its last look.
+
+    These are transactions of their own.
+    """
+    passes = BetterPlans()
+
+    def better(hub: Hub, uow: UnitOfWork, now: datetime) -> bool:
+        for owner, brand in companies(hub):
+            passes.look(hub.database, owner, brand, now=now, member_schemes=hub.estate.systems)
+        return False
+
+    return better
 
 
-CHORES: Final = (
-    Chore("expire_checkouts", 2.0, expire_checkouts),
-    Chore("expire_holds", 5.0, expire_holds),
-    Chore("reckon_velocity", 300.0, reckon_velocity),
-    Chore("forget_the_past", 600.0, forget_the_past),
-    Chore("better_plans", 60.0, better_plans),
-)
+def every_chore() -> tuple[Chore, ...]:
+    """All of them, for one hub: what they remember is of its database."""
+    return (
+        Chore("expire_checkouts", 2.0, expire_checkouts),
+        Chore("expire_holds", 5.0, expire_holds),
+        Chore("reckon_velocity", 300.0, reckon_velocity),
+        Chore("forget_the_past", 600.0, forget_the_past),
+        Chore("better_plans", 60.0, better_plans()),
+    )
 
 
 class Chores:
     """The threads of this process that do the chores; ``start`` and ``stop`` once each."""
 
-    def __init__(self, hub: Hub, chores: tuple[Chore, ...] = CHORES) -> None:
+    def __init__(self, hub: Hub, chores: Sequence[Chore] | None = None) -> None:
         self._hub = hub
         self._stopping = Event()
         self._threads = [
-            Thread(target=self._repeat, args=(chore,), name=f"yipan-{chore.name}", daemon=True) for chore in chores
+            Thread(target=self._repeat, args=(chore,), name=f"yipan-{chore.name}", daemon=True)
+            for chore in chores or every_chore()
         ]
 
     def start(self) -> None:

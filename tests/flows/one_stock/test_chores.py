@@ -7,14 +7,14 @@ import pytest
 
 from canonical_model.errors import TransientError
 from canonical_model.store import stock
-from flows.one_stock.chores import CHORES, Chore, Chores, companies, do_once
+from flows.one_stock.chores import Chore, Chores, companies, do_once, every_chore
 from flows.runtime.bootstrap import Hub
 from flows.runtime.database import UnitOfWork
 from tests.flows.desk import Desk
 from tests.flows.one_stock.test_checkouts import Shop
 from tests.flows.one_stock.town import NOW, OWNER
 
-BY_NAME = {chore.name: chore for chore in CHORES}
+BY_NAME = {chore.name: chore for chore in every_chore()}
 
 
 class Times:
