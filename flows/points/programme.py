@@ -1,10 +1,8 @@
 """One programme's rules, as the rulebook's tables say them."""
 
 import re
-from collections.abc import Hashable, Iterable, Sequence
 from datetime import date
 from fractions import Fraction
-from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -249,51 +247,3 @@ class Programme(Table):
     def brand(self) -> str:
         """The brand whose programme it is."""
         return self.name.partition("/")[0]
-
-    @model_validator(mode="after")
-    def _levels_rise(self) -> Self:
-        if self.levels and self.growth is None:
-            raise ValueError("levels need a growth programme; name it in `growth`")
-        if any(lower.at_least >= higher.at_least for lower, higher in pairwise(self.levels)):
-            raise ValueError("levels must rise; order them by `at_least`, each higher than the one before")
-        if twice := _twice(level.name for level in self.levels):
-            raise ValueError(f"the level {twice!r} is there twice; name each once")
-        return self
-
-    @model_validator(mode="after")
-    def _names_what_is_there(self) -> Self:
-        levels = {level.name for level in self.levels}
-        for rule in self.earn:
-            if unknown := sorted(rule.levels - levels):
-                raise ValueError(f"earn rule {rule.name!r} names the level {unknown[0]!r}; add it to `levels`")
-        campaigns = {(rule.campaign, rule.stack) for rule in self.earn if rule.campaign}
-        if twice := _twice(campaign for campaign, _ in campaigns):
-            raise ValueError(f"the campaign {twice!r} both adds and competes; give its rules the same `stack`")
-        for cap in self.caps:
-            if cap.campaign and cap.campaign not in {campaign for campaign, _ in campaigns}:
-                raise ValueError(f"a cap names the campaign {cap.campaign!r}; no earn rule belongs to it, correct it")
-        return self
-
-    @model_validator(mode="after")
-    def _one_rule_a_day(self) -> Self:
-        for name in sorted({rule.name for rule in self.earn}):
-            if when := overlap([rule for rule in self.earn if rule.name == name]):
-                raise ValueError(f"earn rule {name!r} is there twice on {when}; end one before the other begins")
-        if when := overlap(self.spend):
-            raise ValueError(f"there are two spend rules on {when}; end one before the other begins")
-        return self
-
-
-def overlap(rules: Sequence[Dated]) -> date | None:
-    """The first day on which two of ``rules`` are in force; None when each day has one at most."""
-    ordered = sorted(rules, key=lambda rule: rule.starts)
-    return next((later.starts for earlier, later in pairwise(ordered) if later.starts < earlier.ends), None)
-
-
-def _twice(values: Iterable[Hashable]) -> Hashable | None:
-    seen: set[Hashable] = set()
-    for value in values:
-        if value in seen:
-            return value
-        seen.add(value)
-    return None

@@ -21,8 +21,7 @@ A programme is named ``brand/code``; a name without a brand is an outside unit, 
 """
 
 import re
-from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -30,12 +29,14 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from canonical_model.errors import Issue, NotFoundError, RecordError, RejectedError
+from flows.points.checks import wrong_with
 from flows.points.dates import local_date
-from flows.points.programme import ExchangeRule, Programme, overlap
+from flows.points.programme import ExchangeRule, Programme
 from flows.rule_document import read_document
 
 MAX_PROGRAMMES: Final = 100
 MAX_EXCHANGES: Final = 300
+MAX_NAMED: Final = 20
 _PROGRAMME: Final = re.compile(r"[^\s/]{1,60}/[^\s/]{1,59}")
 
 
@@ -54,9 +55,7 @@ class PointsRulebook:
         self._programmes: Final = _programmes(programmes, self.zone, issues)
         self.exchanges: Final = _exchanges(exchange, issues)
         if not issues:
-            issues += _wrong_growth(self._programmes)
-            issues += _wrong_sides(self.exchanges, self._programmes)
-            issues += _overlapping(self.exchanges)
+            issues += wrong_with(self._programmes, self.exchanges)
         if issues:
             raise RecordError(issues)
 
@@ -74,7 +73,7 @@ class PointsRulebook:
     def programme(self, name: str) -> Programme:
         """The programme ``brand/code``. NotFoundError names those that there are."""
         if name not in self._programmes:
-            known = ", ".join(self.programmes) or "none yet; publish a rulebook with one"
+            known = ", ".join(self.programmes[:MAX_NAMED]) or "none yet, publish a rulebook with one"
             raise NotFoundError(f"there is no programme {name!r}; there is {known}", code="points.no_programme")
         return self._programmes[name]
 
@@ -160,48 +159,6 @@ def _issues(where: tuple[str | int, ...], error: ValidationError) -> list[Issue]
         Issue(".".join(map(str, (*where, *each["loc"]))), "rules.invalid", each["msg"].removeprefix("Value error, "))
         for each in error.errors(include_url=False, include_input=False)
     ]
-
-
-def _wrong_growth(programmes: Mapping[str, Programme]) -> list[Issue]:
-    issues = []
-    for name, programme in programmes.items():
-        if programme.growth is None:
-            continue
-        growth = programmes.get(programme.growth)
-        if growth is None or growth.growth is not None:
-            what = "is no programme here" if growth is None else "has growth of its own"
-            detail = f"{programme.growth!r} {what}; name a programme that has none"
-            issues.append(Issue(f"programmes.{name}.growth", "rules.growth", detail))
-    return issues
-
-
-def _wrong_sides(rules: tuple[ExchangeRule, ...], programmes: Mapping[str, Programme]) -> list[Issue]:
-    issues = []
-    keepers: dict[str, str] = {}
-    for index, rule in enumerate(rules):
-        sides = [side for side in (rule.from_, rule.to) if side not in programmes]
-        if unknown := [side for side in sides if "/" in side]:
-            detail = f"{unknown[0]!r} is no programme here; add it, or name an outside unit without a brand"
-        elif len(sides) == 2:
-            detail = "both sides are outside units; one must be a programme of the group"
-        elif bool(sides) != bool(rule.provider):
-            detail = "an outside unit has a `provider`, and only it; name the system that keeps it, or remove it"
-        elif sides and keepers.setdefault(sides[0], rule.provider or "") != rule.provider:
-            detail = f"{sides[0]!r} is kept by {keepers[sides[0]]!r} in another rule; name the same `provider`"
-        else:
-            continue
-        issues.append(Issue(f"exchange.{index}", "rules.exchange", detail))
-    return issues
-
-
-def _overlapping(rules: tuple[ExchangeRule, ...]) -> list[Issue]:
-    issues = []
-    for pair in sorted({(rule.from_, rule.to) for rule in rules}):
-        when: date | None = overlap([rule for rule in rules if (rule.from_, rule.to) == pair])
-        if when:
-            detail = f"{pair[0]} has two rates into {pair[1]} on {when}; end one before the other begins"
-            issues.append(Issue("exchange", "rules.overlap", detail))
-    return issues
 
 
 DEFAULT: Final = PointsRulebook("")

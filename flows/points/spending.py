@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil
 
 from canonical_model.common import MAX_MINOR, MAX_QUANTITY
 from canonical_model.errors import RejectedError
@@ -23,7 +22,7 @@ class SpendQuote:
 def quote_spend(
     programme: Programme, amount_minor: int, wanted_points: int | None, available: int, happened_at: datetime
 ) -> SpendQuote:
-    """What ``wanted_points`` pay of an amount; without them, the most that may be spent, and none that pays nothing.
+    """What ``wanted_points`` pay of an amount; without them, the fewest points that pay the most allowed.
 
     RejectedError names the limit: ``spend.no_rule``, ``spend.insufficient``, ``spend.min_points``,
     ``spend.multiple_of``, ``spend.max_share``; ``points.number`` for what is no whole number.
@@ -36,63 +35,76 @@ def quote_spend(
         raise RejectedError(
             f"{programme.name} cannot be spent on {day}; add a spend rule for that day", code="spend.no_rule"
         )
+    offer = _Offer(programme.name, rule, int(amount_minor * rule.max_share), available)
     if wanted_points is None:
-        points = _most(rule, amount_minor, available)
-        _check_least(programme, rule, points)
+        points = offer.most()
     else:
         check_whole("wanted_points", wanted_points, MAX_QUANTITY)
         points = wanted_points
-        _check_wanted(programme, rule, points, amount_minor, available)
-    worth = _worth(rule, points)
+        offer.check(points)
+    worth = offer.worth(points)
     return SpendQuote(points, worth, amount_minor - worth)
 
 
-def _worth(rule: SpendRule, points: int) -> int:
-    return points * 100 // rule.points_per_100_minor
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """Of ``payable_minor`` of an amount, a member with ``available`` points may pay with them."""
 
+    programme: str
+    rule: SpendRule
+    payable_minor: int
+    available: int
 
-def _most(rule: SpendRule, amount_minor: int, available: int) -> int:
-    """The fewest points that pay the most allowed, in whole multiples."""
-    step = rule.multiple_of
-    payable = int(amount_minor * rule.max_share)
-    # worth(p) <= payable  <=>  p * 100 < (payable + 1) * points_per_100_minor
-    allowed = ((payable + 1) * rule.points_per_100_minor - 1) // 100
-    points = min(allowed, available) // step * step
-    needed = -(-_worth(rule, points) * rule.points_per_100_minor // 100)
-    fewest = -(-needed // step) * step
-    least = ceil(rule.min_points / step) * step
-    return points if points < least else max(fewest, least)
+    def worth(self, points: int) -> int:
+        return points * 100 // self.rule.points_per_100_minor
 
+    @property
+    def least(self) -> int:
+        """The fewest points that may be spent at once and pay something."""
+        return self._up(max(self.rule.min_points, self._cost(1)))
 
-def _check_wanted(programme: Programme, rule: SpendRule, points: int, amount_minor: int, available: int) -> None:
-    if points > available:
-        raise RejectedError(
-            f"{points:,} points of {programme.name} are wanted and {available:,} can be spent; spend fewer",
-            code="spend.insufficient",
-            available=available,
-        )
-    if points % rule.multiple_of:
-        raise RejectedError(
-            f"points of {programme.name} are spent in multiples of {rule.multiple_of:,}; {points:,} is none",
-            code="spend.multiple_of",
-            multiple_of=rule.multiple_of,
-        )
-    _check_least(programme, rule, points)
-    if _worth(rule, points) > int(amount_minor * rule.max_share):
-        most = _most(rule, amount_minor, available)
-        raise RejectedError(
-            f"{points:,} points of {programme.name} pay more of the amount than points may; "
-            f"spend at most {most:,} here",
-            code="spend.max_share",
-            most=most,
+    @property
+    def allowed(self) -> int:
+        """The most points that pay no more than may be paid: one more would pay ``payable_minor + 1``."""
+        return (
+            min(self._cost(self.payable_minor + 1) - 1, MAX_QUANTITY) // self.rule.multiple_of * self.rule.multiple_of
         )
 
+    def most(self) -> int:
+        """The fewest points that pay as much as can be."""
+        if self.allowed < self.least:
+            raise self._refusal(
+                "max_share", f"the least is {self.least:,} points, and that is more of this amount than points may pay"
+            )
+        points = min(self.allowed, self.available // self.rule.multiple_of * self.rule.multiple_of)
+        if points < self.least:
+            raise self._refusal(
+                "min_points", f"spend at least {self.least:,} points at once; {self.available:,} can be spent"
+            )
+        return max(self.least, self._up(self._cost(self.worth(points))))
 
-def _check_least(programme: Programme, rule: SpendRule, points: int) -> None:
-    if points < rule.min_points or not _worth(rule, points):
-        least = max(rule.min_points, -(-rule.points_per_100_minor // 100))
-        raise RejectedError(
-            f"at least {least:,} points of {programme.name} are spent at once; {points:,} are not enough",
-            code="spend.min_points",
-            least=least,
-        )
+    def check(self, points: int) -> None:
+        if points > self.available:
+            raise self._refusal(
+                "insufficient", f"{points:,} points are wanted and {self.available:,} can be spent; spend fewer"
+            )
+        if points < self.least:
+            raise self._refusal("min_points", f"spend at least {self.least:,} points at once, not {points:,}")
+        if points % self.rule.multiple_of:
+            raise self._refusal(
+                "multiple_of", f"spend points in multiples of {self.rule.multiple_of:,}; {points:,} is none"
+            )
+        if self.worth(points) > self.payable_minor:
+            most = self.allowed if self.allowed >= self.least else 0
+            raise self._refusal(
+                "max_share", f"{points:,} points pay more of this amount than points may; spend at most {most:,}"
+            )
+
+    def _cost(self, minor: int) -> int:
+        return -(-minor * self.rule.points_per_100_minor // 100)
+
+    def _up(self, points: int) -> int:
+        return -(-points // self.rule.multiple_of) * self.rule.multiple_of
+
+    def _refusal(self, limit: str, detail: str) -> RejectedError:
+        return RejectedError(f"{self.programme}: {detail}", code=f"spend.{limit}")

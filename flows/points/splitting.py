@@ -10,7 +10,7 @@ def split(total: int, weights: Sequence[int]) -> tuple[int, ...]:
     """Shares of ``total`` by ``weights``: each its floor, then one more each from the top until all is given.
 
     99 over five equal weights is 20, 20, 20, 20, 19. What weighs nothing gets nothing.
-    RejectedError: a negative number, or nothing that weighs anything.
+    RejectedError: a negative or fractional number, or nothing that weighs anything.
     """
     whole = _whole(total, weights)
     shares = [total * weight // whole for weight in weights]
@@ -39,8 +39,8 @@ def apportion(total: int, weights: Sequence[int]) -> tuple[int, ...]:
 
 
 def _whole(total: int, weights: Sequence[int]) -> int:
-    if total < 0 or any(weight < 0 for weight in weights):
-        raise RejectedError("points and weights are never negative; correct the sign", code="points.negative")
+    if not isinstance(total, int) or total < 0 or any(weight < 0 for weight in weights):
+        raise RejectedError("points and weights are whole and never negative; correct them", code="points.number")
     whole = sum(weights)
     if not whole:
         raise RejectedError("nothing weighs anything; name at least one positive weight", code="points.no_weight")
