@@ -100,10 +100,3 @@ def list_kinds(connection: Connection[DictRow], owner: str, brand: str, codes: S
         [owner, brand, list(codes)],
     )
     return {row["code"]: row["kind"] for row in rows}
-
-
-def list_locations(connection: Connection[DictRow], *, owner: str, brand: str) -> list[DictRow]:
-    """Every place of the brand, by id."""
-    return connection.execute(
-        "SELECT * FROM location WHERE owner = %s AND brand = %s ORDER BY id", [owner, brand]
-    ).fetchall()

@@ -316,24 +316,6 @@ def list_events(
     ).fetchall()
 
 
-def insert_parcel(
-    connection: Connection[DictRow],
-    *,
-    owner: str,
-    brand: str,
-    order_id: int,
-    parcel_no: str,
-    location_id: int,
-    lines: Sequence[Mapping[str, Any]],
-) -> None:
-    """A planned parcel."""
-    connection.execute(
-        "INSERT INTO parcel (owner, brand, order_id, parcel_no, location_id, status, lines)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        (owner, brand, order_id, parcel_no, location_id, ParcelStatus.PLANNED, Jsonb(list(lines))),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class NewParcel:
     """A parcel to plan; ``lines`` have line_no, sku_id and quantity."""

@@ -178,10 +178,9 @@ def test_an_event_waits_for_one_before_it_of_a_transaction_that_began_later(data
 
 
 def test_a_parcel_changes_only_what_it_is_told(connection: Connection[DictRow], order_id: int) -> None:
-    lines = [{"line_no": 1, "sku_id": 11, "quantity": 2, "shipped": 0, "lacking": 0}]
-    orders.insert_parcel(
-        connection, owner=OWNER, brand="yunshang", order_id=order_id, parcel_no="P1", location_id=3, lines=lines
-    )
+    planned = {"line_no": 1, "sku_id": 11, "quantity": 2}
+    lines = [{**planned, "shipped": 0, "lacking": 0}]
+    orders.plan_parcels(connection, [orders.NewParcel(order_id, "P1", 3, [planned])])
     orders.set_parcel(connection, OWNER, "yunshang", "P1", status=ParcelStatus.SHIPPED, shipped_at=at(9), waybill="W")
     parcel = orders.get_parcel(connection, OWNER, "yunshang", "P1")
     assert (parcel["status"], parcel["waybill"], parcel["carrier"], parcel["lines"]) == ("shipped", "W", None, lines)

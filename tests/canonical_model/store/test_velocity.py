@@ -33,17 +33,22 @@ class Sales:
     def parcel(self, place: str, status: ParcelStatus, days_ago: float = 1, **units: int) -> None:
         self.numbers += 1
         number, moment = f"P{self.numbers}", NOON - timedelta(days=days_ago)
-        skus = [(self.id_of("sku", code), shipped) for code, shipped in units.items()]
-        lines = [{"line_no": n, "sku_id": sku, "quantity": 9, "shipped": s} for n, (sku, s) in enumerate(skus, 1)]
-        place_id = self.id_of("location", place)
-        orders.insert_parcel(
-            self.connection, owner=OWNER, brand=BRAND, order_id=1, parcel_no=number, location_id=place_id, lines=lines
-        )
+        lines = [
+            {"line_no": n, "sku_id": self.id_of("sku", code), "sku": code, "quantity": 9, "amount_minor": 1}
+            for n, code in enumerate(units, 1)
+        ]
+        order_id = self.order("shop", "delivery", lines, OrderStatus.ALLOCATED)
+        orders.plan_parcels(self.connection, [orders.NewParcel(order_id, number, self.id_of("location", place), lines)])
+        sent = [{**line, "shipped": shipped} for line, shipped in zip(lines, units.values(), strict=True)]
         shipped_at = moment if status is ParcelStatus.SHIPPED else None
-        orders.set_parcel(self.connection, OWNER, BRAND, number, status=status, shipped_at=shipped_at)
+        orders.set_parcel(self.connection, OWNER, BRAND, number, status=status, shipped_at=shipped_at, lines=sent)
         self.connection.execute("UPDATE parcel SET created_at = %s WHERE parcel_no = %s", [moment, number])
 
     def till(self, store: str, sku: str, units: int, *, kind: str = "carry_out", system: str = "pos") -> None:
+        lines = [{"line_no": 1, "sku_id": self.id_of("sku", sku), "sku": sku, "quantity": units, "amount_minor": 1}]
+        self.order(system, kind, lines, OrderStatus.COMPLETED, store=store)
+
+    def order(self, system: str, kind: str, lines: list[dict[str, Any]], status: OrderStatus, **more: str) -> int:
         self.numbers += 1
         body: dict[str, Any] = {
             "owner": OWNER,
@@ -55,10 +60,10 @@ class Sales:
             "currency": "CNY",
             "total_minor": 1,
             "placed_at": (NOON - timedelta(days=2)).isoformat(),
-            "store": store,
+            **more,
         }
-        lines = [{"line_no": 1, "sku_id": self.id_of("sku", sku), "sku": sku, "quantity": units, "amount_minor": 1}]
-        orders.insert_orders(self.connection, [orders.NewOrder(body, lines, OrderStatus.COMPLETED)])
+        [done] = orders.insert_orders(self.connection, [orders.NewOrder(body, lines, status)])
+        return done.order_id
 
     def weekly(self, now: datetime = NOON) -> dict[tuple[str, str], float]:
         refresh_velocity(self.connection, OWNER, BRAND, now)
