@@ -1,20 +1,17 @@
 """Miles into a member's account, and out of it. The airline posts a second copy too: ``find`` must ask first."""
 
-import re
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import Any, Final
 
 from canonical_model.errors import TransientError, UncertainError
 from canonical_model.ports import Manifest, Receipt, Record, SystemConfig, Writer
 from connectors.airline.client import CREDITS, DEBITS, TRANSACTIONS, AirlineClient, Tokens
+from connectors.kit.references import plain_reference
 
 REFERENCE_LENGTH: Final = 64
 CREDIT: Final = "CREDIT"
 DEBIT: Final = "DEBIT"
 
-_DIGEST: Final = 16
-_PLAIN: Final = re.compile(rf"[A-Za-z0-9:._#-]{{1,{REFERENCE_LENGTH}}}")
 _MAX_FOUND: Final = 50
 
 
@@ -28,14 +25,6 @@ def writers(config: SystemConfig, manifest: Manifest) -> dict[str, Writer]:
     }
 
 
-def partner_reference(key: str) -> str:
-    """The key as the airline takes it: 64 plain characters; any other is cut and told apart by a digest."""
-    if _PLAIN.fullmatch(key):
-        return key
-    kept = "".join(_PLAIN.findall(key))[: REFERENCE_LENGTH - _DIGEST - 1]
-    return f"{kept}~{sha256(key.encode()).hexdigest()[:_DIGEST]}"
-
-
 class MilesWriter:
     """Writes to ``path``; what it wrote is of ``kind`` in the airline's books."""
 
@@ -47,7 +36,7 @@ class MilesWriter:
     def write(self, key: str, body: Record) -> Receipt:
         """Post the miles. RejectedError ``provider.unknown_account``, ``.closed_account``, ``.wrong_name``, ``.limit``,
         ``.insufficient``, ``.invalid_points``, ``.unknown_programme``. The receipt says ``points`` and ``balance``."""
-        reference = partner_reference(key)
+        reference = plain_reference(key, REFERENCE_LENGTH)
         answer = self._client.post(self._path, {**body, "partnerReference": reference})
         receipt = _receipt(answer)
         if receipt is None or answer.get("partnerReference") != reference or answer.get("miles") != body.get("miles"):
@@ -60,7 +49,7 @@ class MilesWriter:
 
     def find(self, key: str) -> Receipt | None:
         """The first transaction of this kind with the key's reference; ``duplicates`` names any others."""
-        reference = partner_reference(key)
+        reference = plain_reference(key, REFERENCE_LENGTH)
         query = {"partnerReference": reference, "type": self._kind, "limit": _MAX_FOUND}
         rows = self._client.get(TRANSACTIONS, query).get("transactions")
         receipts = [_receipt(row) for row in rows] if isinstance(rows, list) else [None]

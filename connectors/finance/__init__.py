@@ -1,0 +1,1 @@
+"""A finance company's group points: JSON that both sides sign with HMAC-SHA256."""

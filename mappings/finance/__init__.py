@@ -1,0 +1,1 @@
+"""What a finance company is told, in its words."""
