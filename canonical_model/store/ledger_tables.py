@@ -72,6 +72,8 @@ class LedgerTransferRow(SQLModel, table=True):
     """One entry of the journal: once for each (owner, brand, key). ``detail`` says why, without personal data.
 
     ``happened_at``: in the world; ``recorded_at``: here. ``reverses``: the transfer that it takes back, or part of it.
+    ``written_at``: by the database's clock, read when the id was drawn already, so that the sealer can tell up to which
+    id nothing can appear any more; no part of the entry.
     """
 
     __tablename__ = "ledger_transfer"
@@ -92,6 +94,7 @@ class LedgerTransferRow(SQLModel, table=True):
     happened_at: datetime = _time()
     recorded_at: datetime = _time()
     detail: dict[str, Any] = _json()
+    written_at: datetime = _now()
 
 
 class LedgerPostingRow(SQLModel, table=True):
@@ -181,7 +184,8 @@ class LedgerHoldLotRow(SQLModel, table=True):
 class LedgerSealRow(SQLModel, table=True):
     """The journal's hash chain of an owner, up to a transfer: ``hash`` folds every entry's own hash, in their order.
 
-    ``entries`` counts them all. ``signature``: of the head, under the master key, which the database does not hold.
+    ``entries`` counts them all. ``digests``: the first eight bytes of each sealed entry's own hash, to find the one that
+    was altered. ``signature``: of the head, under the master key, which the database does not hold.
     """
 
     __tablename__ = "ledger_seal"
@@ -190,6 +194,7 @@ class LedgerSealRow(SQLModel, table=True):
     transfer_id: int = _big()
     entries: int = _big()
     hash: bytes = Field(sa_column=Column(BYTEA, nullable=False))
+    digests: bytes = Field(sa_column=Column(BYTEA, nullable=False))
     signature: str = ""
     sealed_at: datetime = _time()
 

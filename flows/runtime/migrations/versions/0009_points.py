@@ -18,6 +18,7 @@ def upgrade() -> None:
     _lots()
     _holds()
     _wallets()
+    _runs_of_a_sale()
 
 
 def _now(name: str) -> "sa.Column[datetime]":
@@ -111,6 +112,7 @@ def _journal() -> None:
         _at("happened_at"),
         _at("recorded_at"),
         sa.Column("detail", postgresql.JSONB(), server_default=sa.text("'{}'::jsonb"), nullable=False),
+        _now("written_at"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("owner", "brand", "key"),
     )
@@ -139,6 +141,7 @@ def _journal() -> None:
         sa.Column("transfer_id", sa.BigInteger(), nullable=False),
         sa.Column("entries", sa.BigInteger(), nullable=False),
         sa.Column("hash", postgresql.BYTEA(), nullable=False),
+        sa.Column("digests", postgresql.BYTEA(), nullable=False),
         _text("signature"),
         _at("sealed_at"),
         sa.PrimaryKeyConstraint("owner", "seq"),
@@ -224,4 +227,14 @@ def _wallets() -> None:
         *_words("owner", "brand"),
         sa.Column("entry_id", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("owner", "brand"),
+    )
+
+
+def _runs_of_a_sale() -> None:
+    """What a sale earned and its returns took back, also when it is long over."""
+    op.create_index(
+        "ix_flow_run_points",
+        "flow_run",
+        ["owner", "brand", "order_key", "id"],
+        postgresql_where=sa.text("order_key IS NOT NULL AND flow IN ('points.earn','points.claw_back')"),
     )
