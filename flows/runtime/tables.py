@@ -149,6 +149,14 @@ class RunRow(SQLModel, table=True):
             "id",
             postgresql_where=text("order_key IS NOT NULL AND state NOT IN ('done','undone')"),
         ),
+        Index(
+            "ix_flow_run_points",
+            "owner",
+            "brand",
+            "order_key",
+            "id",
+            postgresql_where=text("order_key IS NOT NULL AND flow IN ('points.earn','points.claw_back')"),
+        ),
         {"postgresql_with": {"fillfactor": 70, **BUSY}},
     )
     id: int | None = _id()
