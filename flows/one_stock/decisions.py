@@ -1,7 +1,7 @@
 """Where orders ship from: decided for many at once on one snapshot, held in one round trip, kept to be explained."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -139,12 +139,12 @@ def _drafts(
     for row, wish, checkout in zip(rows, wishes, found, strict=True):
         ask = asks[wish.order_id]
         problem = snapshot.problem(wish)
-        decision = decide(problem, wish.rules)
+        decision = decide(problem, wish.rules, considered=False)
         asked = _asked(row, wish, snapshot, decision, 1 + numbers.get(wish.order_id, 0), checkout)
         still_waits = ask.waited and decision.action is Action.QUEUE
         kept = None if still_waits else _kept(row, ask, book, wish, problem, decision)
         snapshot.take(wish, decision.plan.parcels)
-        drafts.append(_Draft(ask, row, wish, replace(decision, considered=()), asked, kept, checkout))
+        drafts.append(_Draft(ask, row, wish, decision, asked, kept, checkout))
     return drafts
 
 

@@ -5,9 +5,8 @@ A snapshot promises nothing. Its plans are held by ``hold_many``, which looks ag
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from itertools import repeat
 from math import asin, cos, dist, radians, sin
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -20,8 +19,9 @@ from canonical_model.store.availability import PoolOf
 from canonical_model.store.checkouts import Kept
 from canonical_model.store.holds import HoldLine
 from flows.one_stock.geography import EARTH_RADIUS_KM
-from flows.one_stock.routing.problem import Item, Place, PlannedParcel, Problem
-from flows.one_stock.routing.record import Listed, packed_facts
+from flows.one_stock.routing.listed import Listed
+from flows.one_stock.routing.problem import Item, PlannedParcel, Problem
+from flows.one_stock.routing.record import packed_facts
 from flows.one_stock.routing.rulebook import Rules, TierName
 
 PLACES_ZONE: Final = ZoneInfo("Asia/Shanghai")
@@ -38,9 +38,17 @@ Turned = tuple[float, float, float]
 
 _DAY: Final = timedelta(days=1)
 _TURN_M: Final = 2_000 * EARTH_RADIUS_KM
-_SHARED: Final = ("code", "kind", "brand", "rating", "acceptance", "open")
+_SHARED: Final = ("id", "code", "kind", "brand", "rating", "acceptance", "open")
 
-_distances: dict[tuple[Turned | None, ...], dict[tuple[float, float], list[float | None]]] = {}
+_distances: dict[tuple[Turned | None, ...], dict[tuple[float, float], "Ways"]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How far every place is from a buyer; their positions by that, where it is known of all."""
+
+    km: list[float | None]
+    nearest: list[int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +92,13 @@ class _Fact:
 
 @dataclass(slots=True)
 class _Goods:
-    """The goods of one shelf: levels by SKU; what is left by place and SKU, and the same by SKU, place by place."""
+    """The goods of one shelf: levels by SKU; what is left by place and SKU, and the same by SKU, place by place.
+    ``held``: what is left, place by place."""
 
     pools: dict[int, PoolOf]
     left: dict[int, dict[int, int]]
     columns: dict[int, list[int]]
+    held: list[dict[int, int]]
     levels: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
@@ -114,7 +124,7 @@ class Snapshot:
         self._is_any_bounded = any(row["service_regions"] or row["service_radius_km"] is not None for row in rows)
         self._ids = [row["id"] for row in rows]
         self._points = tuple(_point(row) for row in rows)
-        self._known_km = _known_km(self._points)
+        self._known_ways = _known_ways(self._points)
         self._limited = [n for n, fact in enumerate(self._facts) if fact.capacity_left is not None]
         self._position = {place_id: n for n, place_id in enumerate(self._ids)}
         self._goods = self._read_goods(connection, owner, brand, wishes)
@@ -122,7 +132,7 @@ class Snapshot:
         codes = sorted({wish.member_code for wish in wishes if wish.member_code})
         self._stores = availability.home_stores(connection, owner, brand, member_schemes, codes)
         self._packed: Final = packed_facts(self._facts)
-        self._columns: Final = [[getattr(fact, name) for fact in self._facts] for name in _SHARED]
+        self._columns: Final = {name: [getattr(fact, name) for fact in self._facts] for name in _SHARED}
         self._again = Counter(_where(wish) for wish in wishes)
         self._near: dict[tuple[Any, ...], Listed] = {}
 
@@ -140,7 +150,7 @@ class Snapshot:
         if self._again[where] > 1:
             self._near[shelf, where] = near
         promised_days = None if wish.promised_at is None else round((wish.promised_at - self._now) / _DAY, 3)
-        return Problem(wish.items, self._own_view(near, wish), wish.channel, self._brand, promised_days)
+        return Problem(wish.items, self._own_view(near, wish, shelf), wish.channel, self._brand, promised_days)
 
     def take(self, wish: Wish, parcels: Sequence[PlannedParcel]) -> None:
         """Lower what is left by the order's plan; call it after each ``problem``, with no parcels if none are sent."""
@@ -176,7 +186,8 @@ class Snapshot:
         goods, position = {}, self._position
         for (quality, min_expiry), sku_ids in wanted.items():
             pools = availability.pool(connection, owner, brand, sorted(sku_ids), quality, min_expiry)
-            read = _Goods(pools, {place_id: {} for place_id in self._ids}, {})
+            left: dict[int, dict[int, int]] = {place_id: {} for place_id in self._ids}
+            read = _Goods(pools, left, {}, list(left.values()))
             for sku_id in sku_ids:
                 column = read.columns[sku_id] = [0] * len(self._ids)
                 pool = pools.get(sku_id)
@@ -195,61 +206,46 @@ class Snapshot:
         return availability.weekly_sales(connection, owner, brand, sorted(sku_ids)) if sku_ids else {}
 
     def _places(self, wish: Wish, shelf: Shelf) -> Listed:
-        goods = self._goods[shelf]
-        weekly, nothing = self._weekly, dict[int, float]()
-        km = self._km(wish)
-        serves = (
-            [_serves(fact.row, wish.region_code, far) for fact, far in zip(self._facts, km, strict=True)]
-            if self._is_any_bounded
-            else [True] * len(km)
+        goods, weekly = self._goods[shelf], self._weekly
+        ways = self._ways(wish)
+        columns: dict[str, Sequence[Any]] = {**self._columns, "km": ways.km}
+        if self._is_any_bounded:
+            columns["serves"] = [
+                _serves(fact.row, wish.region_code, far) for fact, far in zip(self._facts, ways.km, strict=True)
+            ]
+        return Listed(
+            columns,
+            goods.held,
+            goods.columns,
+            weekly=[weekly.get(place_id, {}) for place_id in self._ids] if weekly else None,
+            nearest=ways.nearest,
+            facts=self._packed,
         )
-        codes, kinds, brands, ratings, acceptances, opens = self._columns
-        sold = [weekly.get(place_id, nothing) for place_id in self._ids] if weekly else repeat(nothing)
-        places = map(
-            Place,
-            self._ids,
-            goods.left.values(),
-            codes,
-            km,
-            kinds,
-            brands,
-            ratings,
-            acceptances,
-            repeat(None),
-            sold,
-            repeat(None),
-            repeat(False),
-            serves,
-            opens,
-        )
-        return Listed(places, self._packed, {"km": km, "serves": serves}, goods.columns, bool(weekly))
 
-    def _own_view(self, near: Listed, wish: Wish) -> Listed:
+    def _own_view(self, near: Listed, wish: Wish, shelf: Shelf) -> Listed:
         """The places with what is different for this order, or at this moment."""
         home = self._position.get(self._stores.get(wish.member_code or "", -1), -1) if wish.member_code else -1
         if not (self._limited or wish.refused or home >= 0):
             return near
-        view, own = list(near), dict(near.own)
-        for n in self._limited:
-            view[n] = replace(view[n], capacity_left=self._facts[n].capacity_left)
-        for place_id, reason in wish.refused.items():
-            if (n := self._position.get(place_id, -1)) >= 0:
-                view[n] = replace(view[n], refused=reason)
+        columns, count = dict(near.columns), len(near)
+        if self._limited:
+            columns["capacity_left"] = [fact.capacity_left for fact in self._facts]
+        if wish.refused:
+            columns["refused"] = [wish.refused.get(place_id) for place_id in self._ids]
         if home >= 0:
-            view[home] = replace(view[home], is_members=True)
-        for name in ("capacity_left", "refused", "is_members"):
-            own[name] = [getattr(place, name) for place in view]
-        return Listed(view, near.packed, own, near.stock, near.sells)
+            columns["is_members"] = [n == home for n in range(count)]
+        goods = self._goods[shelf]
+        return Listed(columns, goods.held, goods.columns, weekly=near.weekly, nearest=near.nearest, facts=near.facts)
 
-    def _km(self, wish: Wish) -> list[float | None]:
+    def _ways(self, wish: Wish) -> Ways:
         if wish.lat is None or wish.lon is None:
-            return [None] * len(self._points)
-        known, buyer = self._known_km, (wish.lat, wish.lon)
+            return Ways([None] * len(self._points), None)
+        known, buyer = self._known_ways, (wish.lat, wish.lon)
         found = known.get(buyer)
         if found is None:
             if len(known) >= MAX_DESTINATIONS:
                 known.clear()
-            found = known[buyer] = _far(*buyer, self._points)
+            found = known[buyer] = _ways(_far(*buyer, self._points))
         return found
 
     def _lend(self, wish: Wish, shelf: Shelf, sign: int) -> None:
@@ -307,7 +303,12 @@ def turn(lat: float, lon: float) -> Turned:
     return cos(north) * cos(east), cos(north) * sin(east), sin(north)
 
 
-def _known_km(points: tuple[Turned | None, ...]) -> dict[tuple[float, float], list[float | None]]:
+def _ways(km: list[float | None]) -> Ways:
+    far = [each for each in km if each is not None]
+    return Ways(km, sorted(range(len(km)), key=far.__getitem__) if len(far) == len(km) else None)
+
+
+def _known_ways(points: tuple[Turned | None, ...]) -> dict[tuple[float, float], Ways]:
     """What is remembered of the ways from those places; of others nothing is."""
     known = _distances.get(points)
     if known is None:

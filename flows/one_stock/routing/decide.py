@@ -1,11 +1,11 @@
 """The decision about one order: filter the places, score them, choose, say what becomes of the order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from time import monotonic
+from typing import Final
 
-from flows.one_stock.routing import cover, strict
+from flows.one_stock.routing import cheapest, cover, strict
 from flows.one_stock.routing.allocate import (
     Filled,
     Need,
@@ -18,33 +18,121 @@ from flows.one_stock.routing.allocate import (
     unfilled_of,
     wanted_units,
 )
-from flows.one_stock.routing.filters import words
-from flows.one_stock.routing.problem import Action, Considered, Decision, Item, Place, Plan, Problem, Stopped
+from flows.one_stock.routing.filters import goods_missing, words
+from flows.one_stock.routing.listed import Listed
+from flows.one_stock.routing.problem import (
+    NO_STOCK,
+    Action,
+    Considered,
+    Decision,
+    Item,
+    Place,
+    Plan,
+    Problem,
+    Stopped,
+)
 from flows.one_stock.routing.rulebook import Rules, TierName
 from flows.one_stock.routing.task import Effort, Pool
-from flows.one_stock.routing.tiers import parcel_cost, points
+from flows.one_stock.routing.tiers import costs, parcel_cost, points
+
+LEAST_PER_KM: Final = 1e-6
+"""From this price on, whoever is a metre further costs more."""
 
 
-def decide(problem: Problem, rules: Rules) -> Decision:
+def decide(problem: Problem, rules: Rules, *, considered: bool = True) -> Decision:
     """Where the order ships from. The same problem and rules give the same decision, however they are listed.
 
     Aims, one after another: as many units as possible; the tiers; the cost, where no tier names it; fewer parcels;
     lower place ids. The fuse of the budget alone can make a difference from run to run, and the plan says so.
+    Without ``considered`` the decision does not tell what was thought of each place, which saves a good part of the
+    work where there are hundreds.
     """
     until = monotonic() + rules.budget.emergency_ms / 1000
+    effort = Effort(rules.budget.nodes, rules.budget.iterations, until)
     items = items_of(problem.items, rules)
+    places = Listed.of(problem.places)
+    removed = words(places, problem, rules)
+    needs = needs_of(items, together=rules.split_lines)
+    if _is_plain(needs, rules):
+        plan = _plain_plan(items, needs, places, removed, rules, effort)
+        told = _considered(problem, rules, items, places, removed) if considered else ()
+        return _decision(plan, items, told, rules)
     wanted = wanted_units(items)
-    places = sorted(problem.places, key=attrgetter("id"))
-    removed = words(places, problem, rules, wanted)
+    removed = _with_stock(removed, places, wanted)
     candidates = [place for place, word in zip(places, removed, strict=True) if word is None]
     scored = points(candidates, problem, rules, wanted)
+    plan = _planned(items, candidates, scored, rules, effort)
+    return _decision(plan, items, _told(places, removed, scored) if considered else (), rules)
+
+
+def _considered(
+    problem: Problem, rules: Rules, items: Sequence[Item], places: Listed, removed: Sequence[str | None]
+) -> tuple[Considered, ...]:
+    wanted = wanted_units(items)
+    removed = _with_stock(removed, places, wanted)
+    candidates = [place for place, word in zip(places, removed, strict=True) if word is None]
+    return _told(places, removed, points(candidates, problem, rules, wanted))
+
+
+def _with_stock(removed: Sequence[str | None], places: Listed, wanted: Iterable[int]) -> list[str | None]:
+    """The words, and one more for the places that have none of the goods."""
+    missing = goods_missing(places, wanted)
+    return [NO_STOCK if word is None and none else word for word, none in zip(removed, missing, strict=True)]
+
+
+def _told(places: Listed, removed: Sequence[str | None], scored: Iterable[tuple[float, ...]]) -> tuple[Considered, ...]:
     following = iter(scored)
-    considered = [
-        Considered(place.id, word, next(following) if word is None else ())
-        for place, word in zip(places, removed, strict=True)
+    return tuple(
+        [
+            Considered(place.id, word, next(following) if word is None else ())
+            for place, word in zip(places, removed, strict=True)
+        ]
+    )
+
+
+def _is_plain(needs: Sequence[Need], rules: Rules) -> bool:
+    """Whether cost alone counts, and where one need's goods come from is nothing to the others."""
+    return (
+        len(rules.tiers) == 1
+        and rules.tiers[0].by is TierName.COST
+        and rules.split_lines
+        and not rules.min_parcel_value_minor
+        and are_apart(needs)
+    )
+
+
+def _plain_plan(
+    items: Sequence[Item],
+    needs: Sequence[Need],
+    places: Listed,
+    removed: Sequence[str | None],
+    rules: Rules,
+    effort: Effort,
+) -> Plan:
+    """The cheapest plan, from columns alone; only the places that send something are looked at one by one."""
+    cost = costs(places, rules)
+    order = places.nearest if rules.per_km > LEAST_PER_KM else None
+    if order is None:
+        order = sorted(range(len(places)), key=cost.__getitem__)
+    if removed.count(None) < len(removed):
+        order = [n for n in order if removed[n] is None]
+    held = [_sets(need, places) for need in needs]
+    needed = [
+        (column, min(need.quantity, sum(map(column.__getitem__, order))), need.units)
+        for need, column in zip(needs, held, strict=True)
     ]
-    plan = _planned(items, candidates, scored, rules, until)
-    return _decision(plan, items, tuple(considered), rules)
+    chosen = cheapest.choose(needed, order, cost, rules.max_parcels, effort)
+    kept = [places[n] for n in chosen.columns]
+    caps = [[min(column[n], need.quantity) for need, column in zip(needs, held, strict=True)] for n in chosen.columns]
+    return _plan(items, kept, _Choice(spread(items, needs, kept, caps, whole=False), chosen.proved[0]), rules, effort)
+
+
+def _sets(need: Need, places: Listed) -> Sequence[int]:
+    """Sets of the need that every place holds."""
+    if need.units == 1:
+        return places.units(need.goods[0][0])
+    columns = [[held // units for held in places.units(sku_id)] for sku_id, units in need.goods]
+    return [min(sets) for sets in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +144,12 @@ class _Choice:
 
 
 def _planned(
-    items: Sequence[Item], places: Sequence[Place], scored: Sequence[Sequence[float]], rules: Rules, until: float
+    items: Sequence[Item], places: Sequence[Place], scored: Sequence[Sequence[float]], rules: Rules, effort: Effort
 ) -> Plan:
-    effort = Effort(rules.budget.nodes, rules.budget.iterations, until)
-    choice = _choice(items, places, scored, rules, effort)
+    return _plan(items, places, _choice(items, places, scored, rules, effort), rules, effort)
+
+
+def _plan(items: Sequence[Item], places: Sequence[Place], choice: _Choice, rules: Rules, effort: Effort) -> Plan:
     by_id = {place.id: place for place in places}
     parcels = parcels_of(items, choice.filled, by_id)
     cost = sum([parcel_cost(by_id[parcel.place_id], rules) for parcel in parcels])

@@ -1,6 +1,6 @@
 """What a routing decision is made of: goods, places, and the plan that joins them. Values only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -85,7 +85,7 @@ class Problem:
     """
 
     items: tuple[Item, ...]
-    places: tuple[Place, ...]
+    places: Sequence[Place]
     channel: str = ""
     brand: str = ""
     promised_days: float | None = None

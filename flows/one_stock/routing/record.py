@@ -8,12 +8,14 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate
-from operator import attrgetter, sub
-from typing import Any, Final, Self
+from operator import sub
+from typing import Any, Final
 
 import orjson
 
 from canonical_model.errors import Issue, RecordError
+from flows.one_stock.routing.filters import words
+from flows.one_stock.routing.listed import Listed
 from flows.one_stock.routing.problem import (
     NO_STOCK,
     Action,
@@ -31,43 +33,20 @@ from flows.one_stock.routing.problem import (
 from flows.one_stock.routing.rulebook import Rules
 from flows.one_stock.routing.tiers import scores
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+READABLE: Final = (1, 2)
+"""Format 1 also listed the places that had none of the goods, which follows from the stock."""
 LEVEL: Final = 1
 MAX_REMEMBERED: Final = 64
 
 _SHARED: Final = ("code", "kind", "brand", "rating", "acceptance", "open", "days")
 _OWN: Final = ("km", "capacity_left", "is_members", "serves", "refused")
 _DEFAULTS: Final = {each.name: each.default for each in fields(Place) if each.name in (*_SHARED, *_OWN)}
-_id: Final = attrgetter("id")
 
 _LETTERS: Final = bytes(each for each in range(32, 127) if each not in b'"\\')
 _TO_LETTERS: Final = _LETTERS.ljust(256, b" ")
 
 _rules_texts: dict[int, tuple[Rules, orjson.Fragment]] = {}
-
-
-class Listed(tuple[Place, ...]):
-    """Places by id with what ``pack`` would have to gather from them: the facts that are the same for every order of a
-    batch, packed once; their ``own`` columns for this order; their stock, SKU by SKU, place by place; and whether
-    anything is known of what they sell a week."""
-
-    packed: orjson.Fragment
-    own: Mapping[str, Sequence[Any]]
-    stock: Mapping[int, list[int]]
-    sells: bool
-
-    def __new__(
-        cls,
-        places: Iterable[Place],
-        packed: orjson.Fragment,
-        own: Mapping[str, Sequence[Any]],
-        stock: Mapping[int, list[int]],
-        sells: bool,
-    ) -> Self:
-        """Places that know their columns."""
-        self = super().__new__(cls, places)
-        self.packed, self.own, self.stock, self.sells = packed, own, stock, sells
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +70,7 @@ class Names:
 
 def pack(problem: Problem, rules: Rules, rules_version: int, channel: str, decision: Decision) -> bytes:
     """The decision with all that led to it, to be kept; ``unpack`` reads it."""
-    places = problem.places if isinstance(problem.places, Listed) else _listed(problem)
+    places = Listed.of(problem.places)
     skus = sorted(_wanted(problem))
     document = {
         "format": FORMAT,
@@ -103,12 +82,12 @@ def pack(problem: Problem, rules: Rules, rules_version: int, channel: str, decis
             [item.quantity, item.value_minor, [[part.line_no, part.sku_id, part.per_set] for part in item.parts]]
             for item in problem.items
         ],
-        "facts": places.packed,
-        "own": _sparse(places.own),
+        "facts": places.facts or packed_facts(places),
+        "own": _sparse({name: column for name in _OWN if (column := places.column(name)) is not None}),
         "skus": skus,
-        "stock": [_few(places.stock[sku_id]) for sku_id in skus],
-        "weekly": _weekly(places, skus) if places.sells else None,
-        "removed": _removed(decision.considered),
+        "stock": [_few(places.units(sku_id)) for sku_id in skus],
+        "weekly": [[sold.get(sku_id, 0.0) for sold in places.weekly] for sku_id in skus] if places.weekly else None,
+        "removed": _removed(words(places, problem, rules)),
         "action": decision.action,
         "plan": _plan(decision.plan),
         "partial": _plan(decision.best_partial) if decision.best_partial else None,
@@ -235,13 +214,6 @@ def _rules_text(rules: Rules) -> orjson.Fragment:
     return text
 
 
-def _listed(problem: Problem) -> Listed:
-    places = sorted(problem.places, key=_id)
-    own = {name: [getattr(place, name) for place in places] for name in _OWN}
-    stock = {sku_id: [place.stock.get(sku_id, 0) for place in places] for sku_id in _wanted(problem)}
-    return Listed(places, packed_facts(places), own, stock, any(place.weekly for place in places))
-
-
 def _sparse(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """The columns that say more than the default; one value where it is the same for all places."""
     return {
@@ -251,22 +223,20 @@ def _sparse(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     }
 
 
-def _few(column: list[int]) -> str | list[int]:
+def _few(column: Sequence[int]) -> str | Sequence[int]:
     """Units, place by place; as one letter a place where all are few, which is smaller and faster."""
     if not column or max(column) >= len(_LETTERS) or min(column) < 0:
         return column
     return bytes(column).translate(_TO_LETTERS).decode()
 
 
-def _weekly(places: Sequence[Place], skus: Sequence[int]) -> list[list[float]]:
-    return [[place.weekly.get(sku_id, 0.0) for place in places] for sku_id in skus]
-
-
-def _removed(considered: Sequence[Considered]) -> dict[str, list[int]]:
+def _removed(words: Sequence[str | None]) -> dict[str, list[int]]:
+    """Positions by word."""
     removed: dict[str, list[int]] = {}
-    for n, entry in enumerate(considered):
-        if entry.removed_by is not None:
-            removed.setdefault(entry.removed_by, []).append(n)
+    if words.count(None) < len(words):
+        for n, word in enumerate(words):
+            if word is not None:
+                removed.setdefault(word, []).append(n)
     return removed
 
 
@@ -286,8 +256,8 @@ def _plan(plan: Plan) -> list[Any]:
 
 
 def _read(document: Mapping[str, Any]) -> Record:
-    if document["format"] != FORMAT:
-        raise ValueError(f"its format is {document['format']}, not {FORMAT}")
+    if document["format"] not in READABLE:
+        raise ValueError(f"its format is {document['format']}, none of {READABLE}")
     rules = Rules.model_validate_json(orjson.dumps(document["rules"]))
     channel, brand, promised_days = document["of"]
     items = tuple(
@@ -295,10 +265,9 @@ def _read(document: Mapping[str, Any]) -> Record:
     )
     problem = Problem(items, tuple(_read_places(document)), channel, brand, promised_days)
     wanted = _wanted(problem)
-    words = {n: word for word, positions in document["removed"].items() for n in positions}
+    removed = {n: word for word, positions in document["removed"].items() for n in positions}
     considered = tuple(
-        Considered(place.id, words.get(n), () if n in words else scores(place, problem, rules, wanted))
-        for n, place in enumerate(problem.places)
+        _considered(place, removed.get(n), problem, rules, wanted) for n, place in enumerate(problem.places)
     )
     partial = document["partial"]
     decision = Decision(
@@ -308,6 +277,14 @@ def _read(document: Mapping[str, Any]) -> Record:
         _read_plan(partial) if partial else None,
     )
     return Record(problem, rules, document["rules_version"], document["channel"], decision)
+
+
+def _considered(
+    place: Place, word: str | None, problem: Problem, rules: Rules, wanted: Mapping[int, int]
+) -> Considered:
+    if word is None and not any(place.stock.get(sku_id, 0) > 0 for sku_id, units in wanted.items() if units):
+        word = NO_STOCK
+    return Considered(place.id, word, () if word else scores(place, problem, rules, wanted))
 
 
 def _read_places(document: Mapping[str, Any]) -> Iterable[Place]:

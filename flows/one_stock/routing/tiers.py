@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from flows.one_stock.routing.listed import Listed
 from flows.one_stock.routing.problem import Place, Problem
 from flows.one_stock.routing.rulebook import Rules, TierName
 
@@ -29,6 +30,15 @@ def points(places: Iterable[Place], problem: Problem, rules: Rules, wanted: Want
         own, per_km, unknown = rules.parcel_cost, rules.per_km, rules.unknown_km
         return [(own + per_km * (unknown if place.km is None else place.km),) for place in places]
     return [scores(place, problem, rules, wanted) for place in places]
+
+
+def costs(places: Listed, rules: Rules) -> list[float]:
+    """The ``parcel_cost`` of each place."""
+    own, per_km, unknown = rules.parcel_cost, rules.per_km, rules.unknown_km
+    column = places.column("km")
+    if column is None:
+        return [own + per_km * unknown] * len(places)
+    return [own + per_km * (unknown if km is None else km) for km in column]
 
 
 def _km(place: Place, rules: Rules) -> float:

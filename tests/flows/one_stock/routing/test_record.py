@@ -1,8 +1,7 @@
 """A record holds all that led to a decision, whatever that was, and little else."""
 
 import zlib
-from dataclasses import replace
-from typing import Any
+from dataclasses import fields, replace
 
 import orjson
 import pytest
@@ -11,8 +10,9 @@ from hypothesis import strategies as st
 
 from canonical_model.errors import RecordError
 from flows.one_stock.routing.decide import decide
+from flows.one_stock.routing.listed import Listed
 from flows.one_stock.routing.problem import Item, Part, Place, Problem
-from flows.one_stock.routing.record import Listed, Names, explain, pack, packed_facts, unpack
+from flows.one_stock.routing.record import Names, explain, pack, packed_facts, unpack
 from flows.one_stock.routing.rulebook import DEFAULT, Rulebook, Rules
 
 SKUS = (1, 2, 3)
@@ -86,12 +86,16 @@ def test_what_was_decided_can_be_decided_again_from_the_record(problem: Problem,
 
 @given(problems(), rules)
 def test_places_that_know_their_columns_are_packed_the_same(problem: Problem, by: Rules) -> None:
-    own = ("km", "capacity_left", "is_members", "serves", "refused")
-    columns: dict[str, list[Any]] = {name: [getattr(place, name) for place in problem.places] for name in own}
+    names = [each.name for each in fields(Place) if each.name not in ("stock", "weekly")]
+    columns = {name: [getattr(place, name) for place in problem.places] for name in names}
     stock = {sku: [place.stock.get(sku, 0) for place in problem.places] for sku in SKUS}
-    sells = any(place.weekly for place in problem.places)
-    listed = Listed(problem.places, packed_facts(problem.places), columns, stock, sells)
+    weekly = [place.weekly for place in problem.places] if any(place.weekly for place in problem.places) else None
+    held = [place.stock for place in problem.places]
+    listed = Listed(columns, held, stock, weekly=weekly, facts=packed_facts(problem.places))
+    assert listed == problem.places
     decision = decide(problem, by)
+    assert decide(replace(problem, places=listed), by) == decision
+    assert decide(replace(problem, places=listed), by, considered=False) == replace(decision, considered=())
     assert pack(replace(problem, places=listed), by, 7, "shop", decision) == pack(problem, by, 7, "shop", decision)
 
 
@@ -116,10 +120,21 @@ def test_a_usual_record_is_small() -> None:
     assert len(pack(problem, DEFAULT.rules(), 1, "shop", decide(problem, DEFAULT.rules()))) < 3_000
 
 
-@pytest.mark.parametrize("packed", [b"", b"no", zlib.compress(b"{}"), zlib.compress(orjson.dumps({"format": 2}))])
+@pytest.mark.parametrize("packed", [b"", b"no", zlib.compress(b"{}"), zlib.compress(orjson.dumps({"format": 3}))])
 def test_what_is_no_record_is_refused(packed: bytes) -> None:
     with pytest.raises(RecordError, match="no record of a decision"):
         unpack(packed)
+
+
+@given(problems(), rules)
+def test_a_record_that_lists_the_places_without_the_goods_still_reads(problem: Problem, by: Rules) -> None:
+    decision = decide(problem, by)
+    document = orjson.loads(zlib.decompress(pack(problem, by, 7, "shop", decision)))
+    document["format"] = 1
+    for n, place in enumerate(decision.considered):
+        if place.removed_by == "no_stock":
+            document["removed"].setdefault("no_stock", []).append(n)
+    assert unpack(zlib.compress(orjson.dumps(document))).decision == decision
 
 
 def test_a_record_from_before_the_rules_knew_of_days_still_reads() -> None:
