@@ -49,13 +49,13 @@ _CODES: Final[Mapping[str, tuple[type[HubError], str, str]]] = {
     "1003": (
         RejectedError,
         "provider.limit",
-        "超出当月限额: over an account's limit of a month; try less, or next month",
+        "超出当月限额: over the account's month; try less, or later",
     ),
     "1004": (RejectedError, "provider.insufficient", "积分余额不足: the account has too few points; try less"),
     "1005": (
         RejectedError,
         "provider.invalid_points",
-        "积分数值不合法: it does not take this number; correct the amount",
+        "积分数值不合法: correct the amount, which it does not take",
     ),
     "1006": (RejectedError, "provider.unknown_programme", "积分计划不存在: correct the programme's code"),
     "2001": (ConflictError, "provider.conflict", "its requestNo stands for something else already; look at both"),
