@@ -1,0 +1,145 @@
+"""What the flows of points ask the database beside the ledger's own functions."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg import Connection
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+MAX_RUNS: Final = 2_000
+
+_HOLDERS: Final = """
+    SELECT DISTINCT ON (name.outside_id) name.outside_id, name.inner_id
+    FROM crosswalk AS name JOIN member ON member.id = name.inner_id
+    WHERE name.owner = %(owner)s AND name.brand = %(brand)s AND name.scheme = ANY (%(schemes)s) AND name.kind = 'member'
+        AND name.outside_id = ANY (%(codes)s)
+    ORDER BY name.outside_id, array_position(%(schemes)s, name.scheme)
+"""
+
+_RUNS: Final = """
+    SELECT id, flow, business_key, state, outcome, input, results FROM flow_run
+    WHERE owner = %s AND brand = %s AND order_key = %s AND flow IN ('points.earn','points.claw_back')
+    ORDER BY id LIMIT %s
+"""
+
+# What is left of the lots that were earned since a moment: what was taken back does not count, nor what has expired.
+_GROWTH: Final = """
+    SELECT asked.position, coalesce(sum(lot.remaining), 0)::bigint AS growth
+    FROM jsonb_to_recordset(%(asked)s) AS asked (
+        position integer, holder text, asset_id bigint, since timestamptz, at timestamptz)
+    JOIN ledger_account AS account ON account.asset_id = asked.asset_id AND account.kind = 'member'
+        AND account.wallet = ledger_wallet_of(%(owner)s, asked.holder)
+    JOIN points_lot AS lot ON lot.account_id = account.id AND lot.is_open
+        AND lot.earned_at >= asked.since AND lot.earned_at <= asked.at AND lot.due > asked.at
+    GROUP BY asked.position
+"""
+
+_EARNED: Final = """
+    SELECT asked.position, transfer.happened_at, transfer.detail -> 'points' AS points,
+        transfer.detail -> 'campaigns' AS campaigns
+    FROM jsonb_to_recordset(%(asked)s) AS asked (
+        position integer, holder text, asset_id bigint, since timestamptz, until timestamptz)
+    JOIN ledger_account AS account ON account.asset_id = asked.asset_id AND account.kind = 'member'
+        AND account.wallet = ledger_wallet_of(%(owner)s, asked.holder)
+    JOIN LATERAL (
+        SELECT DISTINCT transfer_id FROM points_lot WHERE account_id = account.id
+            AND earned_at >= asked.since AND earned_at < asked.until
+    ) AS lot ON true
+    JOIN ledger_transfer AS transfer ON transfer.id = lot.transfer_id AND transfer.kind = 'earn'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Whose units of an asset, and of which time."""
+
+    holder: str
+    asset_id: int
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EarnedBefore:
+    """One earn of a window: when, how many points, and how many of them by which campaign."""
+
+    happened_at: datetime
+    points: int
+    campaigns: Mapping[str, int]
+
+
+def find_holders(
+    connection: Connection[DictRow], owner: str, brand: str, schemes: Sequence[str], codes: Iterable[str]
+) -> dict[str, str]:
+    """The holder of each membership number that is known; of several members the one of the first scheme."""
+    wanted = sorted(set(codes))
+    if not wanted:
+        return {}
+    rows = connection.execute(
+        _HOLDERS, {"owner": owner, "brand": brand, "schemes": list(schemes), "codes": wanted}
+    ).fetchall()
+    return {row["outside_id"]: str(row["inner_id"]) for row in rows}
+
+
+def runs_of_sale(connection: Connection[DictRow], owner: str, brand: str, order_key: str) -> list[DictRow]:
+    """The earns and claw-backs of a sale, in the order in which they were started; at most MAX_RUNS."""
+    return connection.execute(_RUNS, [owner, brand, order_key, MAX_RUNS]).fetchall()
+
+
+def growth_of(connection: Connection[DictRow], owner: str, windows: Sequence[Window]) -> list[int]:
+    """The growth of each window that still stands."""
+    found = {row["position"]: row["growth"] for row in _of(connection, _GROWTH, owner, windows, "at")}
+    return [int(found.get(position, 0)) for position in range(len(windows))]
+
+
+def earned_before(connection: Connection[DictRow], owner: str, windows: Sequence[Window]) -> list[list[EarnedBefore]]:
+    """The earns of each window."""
+    found: list[list[EarnedBefore]] = [[] for _ in windows]
+    for row in _of(connection, _EARNED, owner, windows, "until"):
+        campaigns = row["campaigns"] or {}
+        found[row["position"]].append(EarnedBefore(row["happened_at"], int(row["points"] or 0), campaigns))
+    return found
+
+
+def one_at_a_time(connection: Connection[DictRow], owner: str, holders: Iterable[str]) -> None:
+    """Until the commit nobody else reckons what one of these wallets may still earn."""
+    connection.execute(
+        "SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT hashtextextended(concat_ws(E'\\x1f', %(owner)s::text,"
+        " ledger_wallet_of(%(owner)s, holder)), 92026) AS key FROM unnest(%(holders)s::text[]) AS holder ORDER BY key)"
+        " AS keys",
+        {"owner": owner, "holders": sorted(set(holders))},
+    )
+
+
+def find_progress(connection: Connection[DictRow], owner: str, brand: str) -> int:
+    """The last points entry of a brand that is in the ledger; 0 before the first."""
+    row = connection.execute(
+        "SELECT entry_id FROM points_intake WHERE owner = %s AND brand = %s", [owner, brand]
+    ).fetchone()
+    return int(row["entry_id"]) if row else 0
+
+
+def set_progress(connection: Connection[DictRow], owner: str, brand: str, entry_id: int) -> None:
+    """Note the last points entry of a brand that is in the ledger."""
+    connection.execute(
+        "INSERT INTO points_intake (owner, brand, entry_id) VALUES (%s, %s, %s)"
+        " ON CONFLICT (owner, brand) DO UPDATE SET entry_id = excluded.entry_id",
+        [owner, brand, entry_id],
+    )
+
+
+def _of(connection: Connection[DictRow], query: Any, owner: str, windows: Sequence[Window], end: str) -> list[DictRow]:
+    asked = [
+        {
+            "position": position,
+            "holder": window.holder,
+            "asset_id": window.asset_id,
+            "since": window.since.isoformat(),
+            end: window.until.isoformat(),
+        }
+        for position, window in enumerate(windows)
+    ]
+    return connection.execute(query, {"owner": owner, "asked": Jsonb(asked)}).fetchall() if asked else []
