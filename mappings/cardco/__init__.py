@@ -1,0 +1,1 @@
+"""What we tell the voucher supplier, in their words."""
