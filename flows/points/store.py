@@ -114,6 +114,15 @@ def one_at_a_time(connection: Connection[DictRow], owner: str, holders: Iterable
     )
 
 
+def wallets_of(connection: Connection[DictRow], owner: str, holders: Iterable[str]) -> dict[str, str]:
+    """Whose wallet each of these holders spends from."""
+    rows = connection.execute(
+        "SELECT holder, ledger_wallet_of(%s, holder) AS wallet FROM unnest(%s::text[]) AS holder",
+        [owner, sorted(set(holders))],
+    ).fetchall()
+    return {row["holder"]: row["wallet"] for row in rows}
+
+
 def find_progress(connection: Connection[DictRow], owner: str, brand: str) -> int:
     """The last points entry of a brand that is in the ledger; 0 before the first."""
     row = connection.execute(
