@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
 from connectors.kit.xml import render_xml
+from flows.runtime.bootstrap import Hub
+from hub_api import routing_rules
+from hub_api.auth import command_line
 from hub_api.demo import members, stores
 from hub_api.demo.estate import DemoEstate
 from hub_api.demo.retailer import Goods, Site, Wish, catalogue, opening_stock, sites
 
 PACKET: Final = 25
 CREDIT_LIMIT_YUAN: Final = 3600
+RULES: Final = Path(__file__).with_name("rules.toml")
 
 Task = tuple[str, Callable[[], None]]
 
@@ -29,6 +34,7 @@ def supply_tasks(estate: DemoEstate, seed: int, day: Sequence[Wish]) -> Iterator
     The first stock arrives before its goods: it waits in quarantine and is fed again when they come.
     """
     stock = opening_stock(seed)
+    yield "the rules of routing", lambda: publish_rules(estate.hub)
     yield "places", lambda: place_sites(estate)
     yield "stores and warehouses", lambda: open_sites(estate)
     if "drp" in estate.legacy:
@@ -50,6 +56,12 @@ def supply_tasks(estate: DemoEstate, seed: int, day: Sequence[Wish]) -> Iterator
 def _post(url: str, body: Any, method: str = "POST") -> None:
     response = httpx.request(method, url, json=body, timeout=30, trust_env=False)
     response.raise_for_status()
+
+
+def publish_rules(hub: Hub) -> None:
+    """Put the retailer's rulebook in force; it is the brand's first."""
+    merchandiser = command_line(hub.estate.owner, hub.estate.brand)
+    routing_rules.publish_rules(hub, merchandiser, RULES.read_text("utf-8"), "opening day", against=0)
 
 
 def place_sites(estate: DemoEstate) -> None:
