@@ -1,9 +1,11 @@
 -- The ledger's guards: whoever writes postings, they sum to zero, fill and empty the lots they name, and stay.
 
 -- Wallets stay as they are until the end of the transaction. Everything that goes by wallets calls it first;
--- ledger_change_wallets, before wallets are changed, waits for all of those and lets no new one begin.
+-- ledger_change_wallets, before wallets are changed, waits for all of those and lets no new one begin. The transaction
+-- has its number from here on, before it numbers a transfer: that is how the sealer knows of it.
 CREATE OR REPLACE FUNCTION ledger_keep_wallets(p_owner text) RETURNS void
 LANGUAGE sql AS $$
+    SELECT pg_current_xact_id();
     SELECT pg_advisory_xact_lock_shared(hashtext('ledger_wallet'), hashtext(p_owner))
 $$;
 
