@@ -95,7 +95,8 @@ class TokenDesk:
 
     def check(self, authorization: str) -> None:
         """ProblemError 401 unless the bearer's token lives."""
-        if self._until.get(authorization.removeprefix("Bearer "), 0.0) <= time.monotonic():
+        scheme, _, token = authorization.partition(" ")
+        if scheme != "Bearer" or self._until.get(token, 0.0) <= time.monotonic():
             raise ProblemError(401, "INVALID_TOKEN")
 
     def revoke(self) -> None:
