@@ -6,9 +6,8 @@ rules that match ──exact──> rounded a line or an order ──campaign ca
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from fractions import Fraction
 from itertools import groupby
-from math import ceil, floor, lcm
+from math import lcm
 from typing import Final, NamedTuple
 
 from canonical_model.common import MAX_MINOR, MAX_QUANTITY
@@ -197,46 +196,68 @@ def _grants(programme: Programme, order: EarnOrder, standing: Standing) -> list[
         and (not rule.channels or order.channel in rule.channels)
         and (not rule.levels or standing.level in rule.levels)
     ]
-    base = [Fraction(0)] * len(order.lines)
+    if not order.lines:
+        return []
+    base = _Exact([0] * len(order.lines), 1)
     for rule in rules:
-        if rule.campaign is None and rule.points:
-            base = [known + more for known, more in zip(base, _rate(rule, order.lines), strict=True)]
-    return [_Grant(rule, _points(rule, order.lines, base)) for rule in rules if order.lines]
+        if rule.campaign is None and rule.points is not None:
+            base = base.plus(_rate(rule, order.lines))
+    return [_Grant(rule, _points(rule, order.lines, base)) for rule in rules]
+
+
+class _Exact(NamedTuple):
+    """Points of each line before rounding: numerators over one denominator."""
+
+    tops: list[int]
+    bottom: int
+
+    def plus(self, other: "_Exact") -> "_Exact":
+        bottom = lcm(self.bottom, other.bottom)
+        mine, theirs = bottom // self.bottom, bottom // other.bottom
+        return _Exact([a * mine + b * theirs for a, b in zip(self.tops, other.tops, strict=True)], bottom)
+
+
+def _rate(rule: EarnRule, lines: Sequence[EarnLine]) -> _Exact:
+    points = rule.points or 0
+    return _Exact([line.amount_minor * points * _matches(rule, line) for line in lines], rule.per_minor or 1)
 
 
 def _matches(rule: EarnRule, line: EarnLine) -> bool:
     return not rule.skus or line.sku in rule.skus
 
 
-def _rate(rule: EarnRule, lines: Sequence[EarnLine]) -> list[Fraction]:
-    points, per_minor = rule.points or 0, rule.per_minor or 1
-    return [Fraction(line.amount_minor * points, per_minor) if _matches(rule, line) else Fraction(0) for line in lines]
-
-
-def _points(rule: EarnRule, lines: Sequence[EarnLine], base: Sequence[Fraction]) -> tuple[int, ...]:
+def _points(rule: EarnRule, lines: Sequence[EarnLine], base: _Exact) -> tuple[int, ...]:
     if rule.add is not None:
-        matching = [_matches(rule, line) for line in lines]
-        weights = [line.amount_minor if match else 0 for line, match in zip(lines, matching, strict=True)]
-        weights = weights if any(weights) else [int(match) for match in matching]
-        return split(rule.add, weights) if any(weights) else (0,) * len(lines)
-    if rule.multiply is not None:
-        extra = rule.multiply - 1
-        exact = [points * extra * _matches(rule, line) for line, points in zip(lines, base, strict=True)]
-    else:
+        return _once(rule, lines, rule.add)
+    if rule.multiply is None:
         exact = _rate(rule, lines)
+    else:
+        extra = rule.multiply - 1
+        tops = [top * extra.numerator * _matches(rule, line) for top, line in zip(base.tops, lines, strict=True)]
+        exact = _Exact(tops, base.bottom * extra.denominator)
     if rule.by == "line":
-        return tuple(_rounded(points, rule.rounding) for points in exact)
-    total = _rounded(sum(exact, Fraction(0)), rule.rounding)
-    whole = lcm(*(points.denominator for points in exact))
-    return split(total, [int(points * whole) for points in exact]) if total else (0,) * len(lines)
+        return tuple(_rounded(top, exact.bottom, rule.rounding) for top in exact.tops)
+    total = _rounded(sum(exact.tops), exact.bottom, rule.rounding)
+    return split(total, exact.tops) if total else (0,) * len(lines)
 
 
-def _rounded(points: Fraction, rounding: Rounding) -> int:
-    if rounding == "down":
-        return floor(points)
-    if rounding == "up":
-        return ceil(points)
-    return round(points) if rounding == "half_even" else floor(points + Fraction(1, 2))
+def _once(rule: EarnRule, lines: Sequence[EarnLine], points: int) -> tuple[int, ...]:
+    """``points`` over the lines that match, by what was paid for them; evenly if nothing was."""
+    matching = [_matches(rule, line) for line in lines]
+    weights = [line.amount_minor * match for line, match in zip(lines, matching, strict=True)]
+    weights = weights if any(weights) else [int(match) for match in matching]
+    return split(points, weights) if any(weights) else (0,) * len(lines)
+
+
+def _rounded(top: int, bottom: int, rounding: Rounding) -> int:
+    whole, rest = divmod(top, bottom)
+    up = {
+        "down": False,
+        "up": rest > 0,
+        "half_up": 2 * rest >= bottom,
+        "half_even": 2 * rest > bottom or (2 * rest == bottom and whole % 2 == 1),
+    }
+    return whole + up[rounding]
 
 
 def _by_campaign(programme: Programme, grants: Sequence[_Grant], standing: Standing) -> dict[str, list[_Grant]]:
