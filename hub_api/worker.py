@@ -12,9 +12,10 @@ from typing import Final, Self
 
 from canonical_model.errors import HubError
 from flows.ingest.pull import pull_due, scheduled_systems
-from flows.one_stock.chores import Chores
+from flows.one_stock.chores import every_chore
 from flows.runtime import telemetry
 from flows.runtime.bootstrap import Hub, build
+from flows.runtime.chores import Chores
 from flows.runtime.settings import Settings
 
 PULL_LOOK_S: Final = 5.0
@@ -35,7 +36,7 @@ class Work:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._engine = hub.engine()
-        self._chores = Chores(hub)
+        self._chores = Chores(hub, every_chore())
         self._stopping = Event()
         self._pullers = [
             Thread(target=self._pull, args=(system,), name=f"yipan-pull-{system}", daemon=True)

@@ -74,7 +74,7 @@ def _earn_all(uow: UnitOfWork, owner: str, brand: str, runs: Sequence[Run]) -> l
             answers[index] = _parked(error)
             continue
         standings.add(position, earned)
-        told = _told(earned, rules.version, standing.level)
+        told = _told(draft, earned, rules.version, standing.level)
         if earned.points:
             posted.append((index, _command(draft, earned, told), told))
         else:
@@ -107,11 +107,11 @@ def _draft(run: Run, rules: PointsRulebook, assets: Mapping[str, int]) -> _Draft
     return _Draft(run, order, sale, growth)
 
 
-def _told(earned: Earned, version: int, level: str | None) -> dict[str, Any]:
+def _told(draft: _Draft, earned: Earned, version: int, level: str | None) -> dict[str, Any]:
     """What a run remembers of its earn; a return reads it."""
     return {
         "points": earned.points,
-        "growth": earned.growth,
+        "growth": [draft.growth.name, draft.growth.issuer, earned.growth] if draft.growth else None,
         "rules_version": version,
         "level": level,
         "campaigns": dict(earned.campaigns),

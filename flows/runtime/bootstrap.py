@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from flows import ingest, one_stock
+from flows import ingest, one_stock, points
 from flows.runtime import embedded, schema
 from flows.runtime.database import Database
 from flows.runtime.engine import Engine
@@ -17,7 +17,7 @@ from flows.runtime.services import Services
 from flows.runtime.settings import Settings
 
 POSTGRES_FOLDER: Final = "postgres"
-FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in (*ingest.FLOWS, *one_stock.FLOWS)}
+FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in (*ingest.FLOWS, *one_stock.FLOWS, *points.FLOWS)}
 
 
 @dataclass(frozen=True, slots=True)

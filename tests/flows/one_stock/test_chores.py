@@ -7,8 +7,9 @@ import pytest
 
 from canonical_model.errors import TransientError
 from canonical_model.store import stock
-from flows.one_stock.chores import Chore, Chores, companies, do_once, every_chore
+from flows.one_stock.chores import every_chore
 from flows.runtime.bootstrap import Hub
+from flows.runtime.chores import Chore, Chores, companies, do_once
 from flows.runtime.database import UnitOfWork
 from tests.flows.desk import Desk
 from tests.flows.one_stock.test_checkouts import Shop
