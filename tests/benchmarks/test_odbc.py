@@ -2,7 +2,9 @@
 
 import pytest
 
-pyodbc = pytest.importorskip("pyodbc", reason="unixODBC is not installed; make setup as root installs it")
+pyodbc = pytest.importorskip(
+    "pyodbc", exc_type=ImportError, reason="unixODBC is not installed; make setup as root installs it"
+)
 
 
 def test_both_readers_find_every_row() -> None:

@@ -46,7 +46,9 @@ class Server:
 @contextmanager
 def server(dialect: str, postgres_url: str) -> Iterator[Server]:
     """A server with room for one DRP, which is dropped at the end; skips the test where none answers by ODBC."""
-    pytest.importorskip("pyodbc", reason="unixODBC is not installed; make setup as root installs it")
+    pytest.importorskip(
+        "pyodbc", exc_type=ImportError, reason="unixODBC is not installed; make setup as root installs it"
+    )
     if dialect == "postgresql":
         known = conninfo_to_dict(postgres_url)
         base, login = f"{POSTGRES};Server={known['host']};Port={known.get('port', 5432)}", ";UID=postgres"

@@ -69,7 +69,9 @@ class Source:
 def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
     table = f"CREATE TABLE T_ITEM (VAL INT, MODIFY_TIME {TIME[request.param]} NOT NULL, ID BIGINT PRIMARY KEY)"
     if request.param == "sqlite":
-        pyodbc = pytest.importorskip("pyodbc", reason="unixODBC is not installed; make setup as root installs it")
+        pyodbc = pytest.importorskip(
+            "pyodbc", exc_type=ImportError, reason="unixODBC is not installed; make setup as root installs it"
+        )
         if "SQLite3" not in pyodbc.drivers():
             pytest.skip("libsqliteodbc is not installed")
         connection = f"DRIVER=SQLite3;Database={tmp_path_factory.mktemp('keyset') / 'items.db'}"
