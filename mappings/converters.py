@@ -22,6 +22,7 @@ _ODATA_DATE = re.compile(r"/Date\((-?[0-9]{1,15})(?:[+-][0-9]{4})?\)/")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})")
 _WALL_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-5][0-9]:[0-5][0-9]")
 _SAP_DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
+_PROVINCE_DIGITS = 2
 _SAFE_DIGITS = len(str(MAX_QUANTITY)) - 1
 _SAFE_YUAN = 10.0**10
 _MAX_BITS = 128
@@ -157,6 +158,14 @@ def unit(value: Any, context: MapContext) -> str:
     if code is None:
         raise ConvertError("unit.unknown", f"{shorten(word)} is no known unit; map it with a code table")
     return code
+
+
+def province(value: Any, context: MapContext) -> str:
+    """The province of a GB/T 2260 code of any length: its first two digits."""
+    code = text(value, context)
+    if len(code) < _PROVINCE_DIGITS or not (code.isascii() and code.isdecimal()):
+        raise ConvertError("region.unknown", "is no GB/T 2260 code; give the code of the district, city or province")
+    return code[:_PROVINCE_DIGITS]
 
 
 def boolean_x(value: Any, context: MapContext) -> bool:

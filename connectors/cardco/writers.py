@@ -2,23 +2,16 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from canonical_model.errors import TransientError, UncertainError
 from canonical_model.ports import Manifest, Receipt, Record, SystemConfig, Writer
 from connectors.cardco.client import CardcoClient
+from connectors.kit.references import plain_reference
 
 TRACE_LENGTH: Final = 64
 STATES: Final = {"10": "held", "20": "ordered", "21": "shipped", "30": "cancelled", "40": "lapsed"}
-
-
-def trace_number(key: str) -> str:
-    """The number under which the supplier files a call: our key; one that is too long is cut and made unique."""
-    if len(key) <= TRACE_LENGTH:
-        return key
-    return f"{key[:31]}~{sha256(key.encode()).hexdigest()[:32]}"
 
 
 class CardcoWriter:
@@ -37,7 +30,7 @@ class CardcoWriter:
         ``.cancelled`` (ConfirmOrder), ``.shipped`` (CancelOrder); NotFoundError ``supplier.unknown_order``, also when
         that number is another order's.
         """
-        order = self._client.send(self._operation, traceNo=trace_number(key), **body)
+        order = self._client.send(self._operation, traceNo=plain_reference(key, TRACE_LENGTH), **body)
         try:
             return self._receipt(order)
         except (KeyError, TypeError, ValueError) as error:
@@ -45,7 +38,7 @@ class CardcoWriter:
 
     def find(self, key: str) -> Receipt | None:
         """The first order that a call under the key made or changed, as it stands now; ``duplicates`` are others."""
-        found = list(self._client.rows("QueryOrders", "order", traceNo=trace_number(key)))
+        found = list(self._client.rows("QueryOrders", "order", traceNo=plain_reference(key, TRACE_LENGTH)))
         if not found:
             return None
         try:

@@ -5,7 +5,6 @@ python -m connectors.giftco.simulator --data giftco.db --set app_secret=s3cret -
 
 import hashlib
 import hmac
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -17,11 +16,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from connectors.giftco.client import GOODS, PREORDERS
-from connectors.giftco.shop import SCHEMA, GiftShop, RefusedError
+from connectors.giftco.desk import AnswerError, OrderDesk, told, yuan
 from connectors.giftco.sign import APP_KEY, IDEMPOTENCY_KEY, MAX_AGE_S, SIGNATURE, TIMESTAMP, signature
 from connectors.kit.books import Books
 from connectors.kit.faults import Faults
 from connectors.kit.outgoing import HubClient, api_key_dress
+from connectors.kit.preorders import PreOrders, preorder_controls
 from connectors.kit.simulator import Options, json_response, parse_options, serve, simulator_app
 
 SETTINGS: Final = {"app_key": "demo", "app_secret": "demo-secret", "hold_s": "1800", "ship_s": "86400"}
@@ -36,34 +36,49 @@ Handler = Callable[[Request], Awaitable[Response]]
 def build(options: Options) -> ASGIApp:
     """The simulator over the books at ``options.data``."""
     settings = options.settings
-    books = Books(options.data, SCHEMA)
+    books = Books(options.data, "")
     faults = Faults(options.seed, options.faults, also=[BUSY])
     hub = HubClient(books, faults, hub=options.hub, system=options.system, dress=api_key_dress(options.key))
-    shop = GiftShop(books, hold_s=float(settings["hold_s"]), ship_s=float(settings["ship_s"]))
-    routes = [*_protocol(shop, settings, busy=lambda: faults.strikes(BUSY)), *_controls(shop)]
+    preorders = PreOrders(books, prefix="G", hold_s=float(settings["hold_s"]), ship_s=float(settings["ship_s"]))
+    desk = OrderDesk(books, preorders)
+    protocol = _protocol(desk, preorders, settings, busy=lambda: faults.strikes(BUSY))
+    routes = [*protocol, *preorder_controls(preorders)]
     return simulator_app(options.system, books=books, faults=faults, hub=hub, routes=routes)
 
 
-def _protocol(shop: GiftShop, settings: Mapping[str, str], *, busy: Callable[[], bool]) -> list[Route]:
+def _protocol(
+    desk: OrderDesk, preorders: PreOrders, settings: Mapping[str, str], *, busy: Callable[[], bool]
+) -> list[Route]:
     async def reserve(request: Request) -> Response:
-        return await _once(shop, "reserve", "", request, status=201)
+        return await _once(desk, "reserve", "", request, status=201)
 
     async def confirm(request: Request) -> Response:
-        return await _once(shop, "confirm", request.path_params["number"], request)
+        return await _once(desk, "confirm", request.path_params["number"], request)
 
     async def cancel(request: Request) -> Response:
-        return await _once(shop, "cancel", request.path_params["number"], request)
+        return await _once(desk, "cancel", request.path_params["number"], request)
 
-    async def preorders(request: Request) -> Response:
+    async def orders(request: Request) -> Response:
         limit = _limit(request)
-        rows = shop.preorders(int(request.query_params.get("after") or 0), limit)
-        numbers = [row.pop("id") for row in rows]
-        return json_response({"data": rows, "next": numbers[-1] if len(rows) == limit else None})
+        with preorders.open() as db:
+            rows = preorders.page(db, int(request.query_params.get("after") or 0), limit)
+        following = rows[-1]["id"] if len(rows) == limit else None
+        return json_response({"data": [told(row) for row in rows], "next": following})
 
     async def goods(request: Request) -> Response:
         limit, query = _limit(request), request.query_params
-        rows = shop.goods(query["province"], query.get("after", ""), limit)
-        return json_response({"data": rows, "next": rows[-1]["goodsCode"] if len(rows) == limit else None})
+        rows = preorders.goods(query["province"], query.get("after", ""), limit)
+        data = [
+            {
+                "goodsCode": row["code"],
+                "title": row["title"],
+                "points": row["points"],
+                "cash": yuan(row["cash_minor"]),
+                "stock": row["free"],
+            }
+            for row in rows
+        ]
+        return json_response({"data": data, "next": rows[-1]["code"] if len(rows) == limit else None})
 
     def guarded(handler: Handler) -> Handler:
         async def guard(request: Request) -> Response:
@@ -76,7 +91,7 @@ def _protocol(shop: GiftShop, settings: Mapping[str, str], *, busy: Callable[[],
 
     return [
         Route(PREORDERS, guarded(reserve), methods=["POST"]),
-        Route(PREORDERS, guarded(preorders)),
+        Route(PREORDERS, guarded(orders)),
         Route(f"{PREORDERS}/{{number}}/confirm", guarded(confirm), methods=["POST"]),
         Route(f"{PREORDERS}/{{number}}/cancel", guarded(cancel), methods=["POST"]),
         Route(GOODS, guarded(goods)),
@@ -84,7 +99,7 @@ def _protocol(shop: GiftShop, settings: Mapping[str, str], *, busy: Callable[[],
 
 
 def check_signature(request: Request, body: bytes, settings: Mapping[str, str]) -> None:
-    """RefusedError 401 unless the caller holds the secret and the call is at most five minutes off."""
+    """AnswerError 401 unless the caller holds the secret and the call is at most five minutes off."""
     headers = request.headers
     timestamp = headers.get(TIMESTAMP, "")
     target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -92,41 +107,20 @@ def check_signature(request: Request, body: bytes, settings: Mapping[str, str]) 
     expected = signature(settings["app_secret"], request.method, target, key=key, timestamp=timestamp, body=body)
     known = hmac.compare_digest(headers.get(APP_KEY, "").encode(), settings["app_key"].encode())
     if not hmac.compare_digest(headers.get(SIGNATURE, "").encode(), expected.encode()) or not known:
-        raise RefusedError(401, "BAD_SIGNATURE", "签名错误")
+        raise AnswerError(401, "BAD_SIGNATURE", "签名错误")
     if abs(time.time() - int(timestamp)) > MAX_AGE_S:
-        raise RefusedError(401, "STALE", "时间戳已过期")
+        raise AnswerError(401, "STALE", "时间戳已过期")
 
 
-async def _once(shop: GiftShop, deed: str, number: str, request: Request, *, status: int = 200) -> Response:
+async def _once(desk: OrderDesk, deed: str, number: str, request: Request, *, status: int = 200) -> Response:
     key, body = request.headers.get(IDEMPOTENCY_KEY, ""), await request.body()
     if not 0 < len(key) <= MAX_KEY:
-        raise RefusedError(400, "BAD_REQUEST", f"缺少 {IDEMPOTENCY_KEY}，或超过 {MAX_KEY} 字符")
+        raise AnswerError(400, "BAD_REQUEST", f"缺少 {IDEMPOTENCY_KEY}，或超过 {MAX_KEY} 字符")
     if len(body) > MAX_BODY_BYTES:
-        raise RefusedError(400, "BAD_REQUEST", "报文过大")
+        raise AnswerError(400, "BAD_REQUEST", "报文过大")
     fingerprint = hashlib.sha256(f"{request.url.path}\n".encode() + body).hexdigest()
-    answer = shop.once(key, fingerprint, deed, number, orjson.loads(body))
+    answer = desk.once(key, fingerprint, deed, number, orjson.loads(body))
     return Response(answer, status, media_type="application/json")
-
-
-def _controls(shop: GiftShop) -> list[Route]:
-    async def goods(request: Request) -> Response:
-        shop.stock_up(orjson.loads(await request.body()))
-        return json_response({})
-
-    async def ship(request: Request) -> Response:
-        """A list of their numbers; without a body, everything that is confirmed."""
-        body = await request.body()
-        return json_response({"shipped": shop.ship(orjson.loads(body) if body else None)})
-
-    async def clock(request: Request) -> Response:
-        shop.set_ahead(float(orjson.loads(await request.body())["ahead_s"]))
-        return json_response({})
-
-    return [
-        Route("/_goods", _answered(goods), methods=["POST"]),
-        Route("/_ship", _answered(ship), methods=["POST"]),
-        Route("/_clock", _answered(clock), methods=["PUT"]),
-    ]
 
 
 def _limit(request: Request) -> int:
@@ -139,10 +133,10 @@ def _answered(handler: Handler) -> Handler:
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
-        except RefusedError as error:
+        except AnswerError as error:
             said = {"code": error.code, "message": error.message, "goodsCode": error.goods}
             return json_response(said, error.status)
-        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, sqlite3.IntegrityError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             return json_response({"code": "BAD_REQUEST", "message": f"参数错误: {type(error).__name__}"}, 400)
 
     return answer

@@ -9,14 +9,6 @@ from mappings.converters import text, whole_quantity
 MAX_PIECES = 9_999
 
 
-def province(value: Any, context: MapContext) -> str:
-    """The province of a GB/T 2260 code: its first two digits."""
-    code = text(value, context)
-    if len(code) < 2 or not (code.isascii() and code.isdecimal()):
-        raise ConvertError("region.unknown", "is no GB/T 2260 code; give the code of the district, city or province")
-    return code[:2]
-
-
 def pieces(value: Any, context: MapContext) -> int:
     """How many are ordered: from 1 to 9,999."""
     count = whole_quantity(value, context)

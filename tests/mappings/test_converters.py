@@ -172,3 +172,14 @@ def test_a_wall_time_gets_the_offset_of_its_moment(moment: datetime, zone: str) 
     context = replace(CONTEXT, zone=zone)
     written = moment.replace(year=1970 + moment.year % 130, day=min(moment.day, 28), microsecond=0)
     assert converters.local_time(str(written), context) == written.replace(tzinfo=ZoneInfo(zone)).isoformat()
+
+
+@pytest.mark.parametrize(("code", "province"), [("33", "33"), ("3301", "33"), ("330106", "33"), (330106, "33")])
+def test_a_region_of_any_length_has_its_province(code: Any, province: str) -> None:
+    assert convert("province", code) == province
+
+
+@pytest.mark.parametrize("code", ["3", "ZJ", "浙江", "３３", True, ["33"]])
+def test_what_is_no_region_has_no_province(code: Any) -> None:
+    with pytest.raises(ConvertError):
+        convert("province", code)
