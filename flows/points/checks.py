@@ -101,28 +101,39 @@ def _rings(rules: Sequence[ExchangeRule]) -> list[Issue]:
 
 
 def _gaining(rules: Sequence[ExchangeRule]) -> list[str]:
-    """The assets of a ring whose rates multiply to more than 1; empty when there is none (Bellman and Ford)."""
-    best = {side: Fraction(1) for rule in rules for side in (rule.from_, rule.to)}
+    """The assets of a ring whose rates multiply to more than 1; empty when there is none (Bellman and Ford).
+
+    Products are kept as (top, bottom), unreduced: reducing them costs more than their length does.
+    """
+    best = {side: (1, 1) for rule in rules for side in (rule.from_, rule.to)}
     came_from: dict[str, str] = {}
     rates = [(rule.from_, rule.to, (1 - rule.spread) * Fraction(rule.get, rule.give)) for rule in rules]
     for _ in best:
-        better = ""
+        better = False
         for from_, to, rate in rates:
-            if best[from_] * rate > best[to]:
-                best[to] = best[from_] * rate
-                came_from[to], better = from_, to
+            top, bottom = best[from_][0] * rate.numerator, best[from_][1] * rate.denominator
+            if top * best[to][1] > best[to][0] * bottom:
+                best[to], came_from[to], better = (top, bottom), from_, True
         if not better:
             return []
-    return _ring(better, came_from)
+        if ring := _ring(came_from):
+            return ring
+        rates.reverse()
+    return _ring(came_from)
 
 
-def _ring(asset: str, came_from: Mapping[str, str]) -> list[str]:
-    for _ in came_from:
-        asset = came_from[asset]
-    ring = [asset]
-    while len(ring) == 1 or ring[-1] != asset:
-        ring.append(came_from[ring[-1]])
-    return ring[::-1]
+def _ring(came_from: Mapping[str, str]) -> list[str]:
+    """A ring in which each asset's best rate comes from the one before; its rates multiply to more than 1."""
+    done: set[str] = set()
+    for start in came_from:
+        asset, path = start, list[str]()
+        while asset in came_from and asset not in done and asset not in path:
+            path.append(asset)
+            asset = came_from[asset]
+        if asset in path:
+            return [asset, *reversed(path[path.index(asset) :])]
+        done.update(path)
+    return []
 
 
 def _overlap(rules: Sequence[Dated]) -> date | None:

@@ -35,7 +35,7 @@ from flows.points.programme import ExchangeRule, Programme
 from flows.rule_document import read_document
 
 MAX_PROGRAMMES: Final = 100
-MAX_EXCHANGES: Final = 300
+MAX_EXCHANGES: Final = 200
 MAX_NAMED: Final = 20
 _PROGRAMME: Final = re.compile(r"[^\s/]{1,60}/[^\s/]{1,59}")
 
