@@ -201,6 +201,13 @@ def list_keys(connection: Connection[DictRow], member_id: int) -> list[int]:
     return [row["key_id"] for row in rows]
 
 
+def keep_key(connection: Connection[DictRow], member_id: int, key_id: int) -> None:
+    """Note that something about the member lies under that data key, to be destroyed with the others."""
+    connection.execute(
+        "INSERT INTO member_key (key_id, member_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (key_id, member_id)
+    )
+
+
 def forget_mobile(connection: Connection[DictRow], member_id: int) -> None:
     """Nobody finds the member by a mobile number any more."""
     connection.execute("UPDATE member SET mobile_token = NULL WHERE id = %s", (member_id,))

@@ -9,6 +9,7 @@ The same request again finds the run that it started; the same number with other
 raises RecordError (every field that is wrong), NotFoundError (member, programme, supplier, sale) and ConflictError.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Self, TypeVar
@@ -195,13 +196,13 @@ def start_spend(uow: UnitOfWork, owner: str, brand: str, body: Mapping[str, Any]
         )
     for deed in ("reserve", "confirm", "cancel"):
         _check_writer(uow, "supplier", asked.supplier, deed)
-    return _start(uow, Start(SPEND, owner, brand, asked.order_no, asked.model_dump(mode="json")))
+    return _start(uow, Start(SPEND, owner, brand, spend_key(brand, asked.order_no), asked.model_dump(mode="json")))
 
 
 def start_refund(uow: UnitOfWork, owner: str, brand: str, body: Mapping[str, Any]) -> Started:
     """Start ``points.refund`` for a ``Refund``; NotFoundError if nothing was spent under that number."""
     asked = _read(Refund, body)
-    if find_run(uow, owner, brand, SPEND, asked.order_no) is None:
+    if find_run(uow, owner, brand, SPEND, spend_key(brand, asked.order_no)) is None:
         raise NotFoundError(
             f"order_no: nothing was spent under {asked.order_no!r}; correct the number", code="points.spend_unknown"
         )
@@ -224,7 +225,25 @@ def start_exchange(uow: UnitOfWork, owner: str, brand: str, body: Mapping[str, A
     if (rule.provider is None) != (asked.account is None):
         detail = f"is the member's number at {rule.provider}; send it" if rule.provider else "is not used; leave it out"
         raise RecordError([Issue("account", "exchange.account", detail)])
-    return _start(uow, Start(EXCHANGE, owner, brand, asked.exchange_no, asked.model_dump(mode="json")))
+    body = asked.model_dump(mode="json", exclude={"account"})
+    account = _sealed_account(uow, asked) if asked.account else None
+    start = Start(EXCHANGE, owner, brand, exchange_key(brand, asked.exchange_no), {**body, "account": account})
+    return _start(uow, start)
+
+
+def open_account(uow: UnitOfWork, account: Mapping[str, Any]) -> str:
+    """The member's number at the provider. NotFoundError: it was erased with the member."""
+    content = b64decode(account["sealed"])
+    return uow.services.vault.open(uow.connection, account["key_id"], content).decode()
+
+
+def _sealed_account(uow: UnitOfWork, asked: Exchange) -> dict[str, Any]:
+    """The member's number at the provider names a person: it is erased with the member."""
+    number = str(asked.account)
+    sealed = uow.services.vault.seal(uow.connection, number.encode())
+    members.keep_key(uow.connection, int(asked.holder), sealed.key_id)
+    content = b64encode(sealed.content).decode()
+    return {"token": uow.services.vault.token(number), "key_id": sealed.key_id, "sealed": content}
 
 
 def start_expire(uow: UnitOfWork, owner: str, brand: str, body: Mapping[str, Any]) -> Started:
@@ -234,6 +253,16 @@ def start_expire(uow: UnitOfWork, owner: str, brand: str, body: Mapping[str, Any
     if at > datetime.now(UTC):
         raise RecordError([Issue("as_of", "points.future", "is still to come; points expire when their day is over")])
     return _start(uow, Start(EXPIRE, owner, brand, asked.as_of.isoformat(), {"as_of": at.isoformat()}))
+
+
+def spend_key(brand: str, order_no: str) -> str:
+    """The key of a spend's run, and the order's number at the supplier: brands may number alike."""
+    return key_of(brand, order_no)
+
+
+def exchange_key(brand: str, exchange_no: str) -> str:
+    """The key of an exchange's run, and its reference at the provider: brands may number alike."""
+    return key_of(brand, exchange_no)
 
 
 def earn_start(owner: str, brand: str, body: Mapping[str, Any], traceparent: str | None = None) -> Start:
@@ -282,9 +311,15 @@ def _check_writer(uow: UnitOfWork, field: str, system: str, writer: str) -> None
 
 def _start(uow: UnitOfWork, start: Start) -> Started:
     [started] = start_runs(uow, [start])
-    if not started.new and get_run(uow, started.run_id)["input"] != dict(start.input):
+    if not started.new and _plain(get_run(uow, started.run_id)["input"]) != _plain(start.input):
         raise ConflictError(
             f"{start.flow} {start.key!r} was asked before with other content; take a number of its own",
             code="points.key_conflict",
         )
     return started
+
+
+def _plain(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked, the same each time: what is sealed goes by its token."""
+    account = body.get("account")
+    return {**body, "account": account["token"]} if account else dict(body)

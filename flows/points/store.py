@@ -123,6 +123,19 @@ def wallets_of(connection: Connection[DictRow], owner: str, holders: Iterable[st
     return {row["holder"]: row["wallet"] for row in rows}
 
 
+def left_of_spend(connection: Connection[DictRow], transfer_id: int) -> int:
+    """How many points of a spend were not given back."""
+    row = connection.execute(
+        "SELECT coalesce(sum(posting.amount), 0)::bigint AS units FROM ledger_transfer AS transfer"
+        " JOIN ledger_posting AS posting ON posting.transfer_id = transfer.id"
+        " JOIN ledger_account AS account ON account.id = posting.account_id AND account.kind = 'redeemed'"
+        " WHERE transfer.id = %(spend)s OR transfer.reverses = %(spend)s",
+        {"spend": transfer_id},
+    ).fetchone()
+    assert row is not None
+    return int(row["units"])
+
+
 def find_progress(connection: Connection[DictRow], owner: str, brand: str) -> int:
     """The last points entry of a brand that is in the ledger; 0 before the first."""
     row = connection.execute(
