@@ -184,8 +184,8 @@ class LedgerHoldLotRow(SQLModel, table=True):
 class LedgerSealRow(SQLModel, table=True):
     """The journal's hash chain of an owner, up to a transfer: ``hash`` folds every entry's own hash, in their order.
 
-    ``entries`` counts them all. ``digests``: the first eight bytes of each sealed entry's own hash, to find the one that
-    was altered. ``signature``: of the head, under the master key, which the database does not hold.
+    ``entries`` counts them all. ``digests``: the first eight bytes of each sealed entry's own hash, to find the one
+    that was altered. ``signature``: of the head, under the master key, which the database does not hold.
     """
 
     __tablename__ = "ledger_seal"
