@@ -6,37 +6,21 @@ id, FOR NO KEY UPDATE, keys and lots read, and then transfers numbered. So the o
 which they could have been made one after another.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
 
-import orjson
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from canonical_model.errors import ConflictError, LimitError, NotFoundError, RejectedError
-from canonical_model.ledger import (
-    MAX_COMMAND_LINES,
-    MAX_KEY,
-    MAX_POINTS,
-    AccountKind,
-    AssetKind,
-    Balance,
-    Command,
-    Done,
-    Give,
-    Move,
-    Take,
+from canonical_model.errors import ConflictError, NotFoundError, RejectedError
+from canonical_model.ledger import AssetKind, Balance, Command, Done, Give, Move, Short, Take
+from canonical_model.store.ledger_commands import Checked, column, conflict, insufficient, too_many_lots, unknown
+
+_APPLY_ONE: Final = (
+    "SELECT * FROM ledger_apply_one(%s, %s, %s, %s, %s, %s, %s, %s::bigint, %s::integer, %s, %s::jsonb, %s::text[],"
+    " %s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::timestamptz[])"
 )
-
-MAX_DETAIL: Final = 16_384
-MAX_NAME: Final = 200
-
-_BOUNDED: Final = (AccountKind.MEMBER, AccountKind.ARREARS)
-
-_APPLY_ONE: Final = "SELECT * FROM ledger_apply_one(%s, %s, %s, %s, %s::jsonb)"
 
 
 def ensure_asset(
@@ -91,134 +75,56 @@ def apply(
 
     ``now``: recorded with each. A key that was used before gets the same answer for the same command, whatever
     happened since, ConflictError (points.key_conflict) for another. RejectedError: points.insufficient (its context
-    says what is ``available`` and ``wanted``), points.amount, points.account, points.unbalanced, points.key.
+    says what is ``available`` and ``wanted``), points.unknown, points.limit, and what ``Checked`` says.
     """
-    return [_answer(connection, owner, brand, command, now) for command in commands]
+    return [_one(connection, owner, brand, command, now) for command in commands]
 
 
 def apply_one(connection: Connection[DictRow], owner: str, brand: str, command: Command, *, now: datetime) -> Done:
-    """As ``apply`` for one command; raises what is not done."""
-    [answer] = apply(connection, owner, brand, [command], now=now)
+    """As ``apply`` for one command; raises what is not done. One round trip."""
+    answer = _one(connection, owner, brand, command, now)
     if isinstance(answer, RejectedError):
         raise answer
     return answer
 
 
-def _answer(
+def _one(
     connection: Connection[DictRow], owner: str, brand: str, command: Command, now: datetime
 ) -> Done | RejectedError:
-    wrong = _refusal(command)
-    if wrong is not None:
-        return wrong
-    body = _canonical(command)
+    try:
+        checked = Checked(command)
+    except RejectedError as error:
+        return error
+    command = checked.command
+    takes, gives, moves = command.takes, command.gives, command.moves
+    lines: list[Take | Give | Move] = [*takes, *gives, *moves]
+    roles = ["take" if take.short is Short.REFUSE else "owe" for take in takes] + ["give"] * len(gives)
     row = connection.execute(
-        _APPLY_ONE, [owner, brand, now, hashlib.sha256(body).hexdigest(), body.decode()]
-    ).fetchone()
+        _APPLY_ONE,
+        [
+            owner, brand, now, command.key, checked.fingerprint, command.kind, command.reference, command.reverses,
+            command.rules_version, command.happened_at, checked.detail,
+            column(roles + [move.kind for move in moves]),
+            column([line.asset_id for line in lines]),
+            column([line.holder for line in lines]),
+            column([line.amount for line in lines]),
+            column([take.first_from for take in takes]),
+            column([give.issuer for give in gives]),
+            column([give.cost_micro for give in gives]),
+            column([give.expires_at for give in gives]),
+        ],
+    ).fetchone()  # fmt: skip
     assert row is not None
-    return _outcome(command, row)
-
-
-def _outcome(command: Command, row: DictRow) -> Done | RejectedError:
     match row["outcome"]:
-        case "done":
-            return Done(row["id"])
-        case "repeated":
-            return Done(row["id"], repeated=True)
+        case "done" | "repeated" as outcome:
+            return Done(row["id"], repeated=outcome == "repeated")
         case "conflict":
-            return ConflictError(
-                f"the key {command.key!r} was used for another command; take a new key",
-                code="points.key_conflict",
-                key=command.key,
-            )
+            return conflict(command)
         case "unknown":
-            return NotFoundError(
-                f"{command.key}: it names an asset that is not this owner's; take the id from get_asset",
-                code="points.unknown",
-                key=command.key,
-            )
-    take = command.takes[row["line"] - 1]
-    return RejectedError(
-        f"{command.key}: {take.amount} are wanted and {row['available']} available; take at most that",
-        code="points.insufficient",
-        key=command.key,
-        asset_id=take.asset_id,
-        available=row["available"],
-        wanted=take.amount,
-    )
-
-
-def _canonical(command: Command) -> bytes:
-    if command.happened_at.tzinfo is not UTC or any(
-        give.expires_at is not None and give.expires_at.tzinfo is not UTC for give in command.gives
-    ):
-        command = replace(
-            command,
-            happened_at=command.happened_at.astimezone(UTC),
-            gives=tuple(
-                replace(give, expires_at=give.expires_at and give.expires_at.astimezone(UTC)) for give in command.gives
-            ),
-        )
-    return orjson.dumps(command, default=_plain, option=orjson.OPT_SORT_KEYS)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def _refusal(command: Command) -> RejectedError | None:
-    """What is wrong with a command by itself."""
-    for code, field, problem in _problems(command):
-        return (LimitError if code == "points.limit" else RejectedError)(
-            f"{command.key[:MAX_KEY]!r}: {field} {problem}", code=code, key=command.key[:MAX_KEY], field=field
-        )
-    return None
-
-
-def _problems(command: Command) -> Iterator[tuple[str, str, str]]:
-    for field in ("key", "kind"):
-        if not _named(getattr(command, field)):
-            yield "points.key", field, f"must have 1 to {MAX_KEY} characters"
-    if len(command.reference) > MAX_NAME or "\x00" in command.reference:
-        yield "points.key", "reference", f"must have at most {MAX_NAME} characters"
-    lines: tuple[Take | Give | Move, ...] = (*command.takes, *command.gives, *command.moves)
-    if not 0 < len(lines) <= MAX_COMMAND_LINES:
-        yield "points.limit", "lines", f"must be 1 to {MAX_COMMAND_LINES}; split the command"
-    sums: dict[int, int] = {}
-    for line in lines:
-        yield from _line_problems(command, line)
-        signed = -line.amount if isinstance(line, Take) else line.amount
-        sums[line.asset_id] = sums.get(line.asset_id, 0) + signed
-    for asset_id, amount in sums.items():
-        if amount:
-            yield "points.unbalanced", f"asset {asset_id}", f"is off by {amount}; gives - takes + moves must be 0"
-
-
-def _line_problems(command: Command, line: Take | Give | Move) -> Iterator[tuple[str, str, str]]:
-    field = type(line).__name__.lower()
-    least = -MAX_POINTS if isinstance(line, Move) else 1
-    if type(line.amount) is not int or line.amount == 0 or not least <= line.amount <= MAX_POINTS:
-        yield "points.amount", f"{field}.amount", f"must be a whole number of 1 to {MAX_POINTS}, not {line.amount}"
-    if isinstance(line, Move):
-        if line.kind in _BOUNDED:
-            yield "points.account", "move.kind", f"must not be {line.kind}; use a take or a give"
-        if len(line.holder) > MAX_NAME or "\x00" in line.holder:
-            yield "points.account", "move.holder", f"must have at most {MAX_NAME} characters"
-        return
-    if not _named(line.holder):
-        yield "points.account", f"{field}.holder", f"must have 1 to {MAX_NAME} characters"
-    if isinstance(line, Give):
-        if not _named(line.issuer):
-            yield "points.account", "give.issuer", f"must have 1 to {MAX_NAME} characters"
-        if type(line.cost_micro) is not int or not 0 <= line.cost_micro <= MAX_POINTS:
-            yield "points.amount", "give.cost_micro", f"must be a whole number of 0 to {MAX_POINTS}"
-        if line.expires_at is not None and line.expires_at <= command.happened_at:
-            yield "points.expiry", "give.expires_at", "must be after happened_at; leave out what is due already"
-
-
-def _named(value: str) -> bool:
-    return 0 < len(value) <= MAX_NAME and "\x00" not in value
+            return unknown(command)
+        case "limit":
+            return too_many_lots(command)
+    return insufficient(command, takes[row["number"] - 1], row["available"])
 
 
 def balance(connection: Connection[DictRow], asset_id: int, holder: str, *, at: datetime) -> Balance:

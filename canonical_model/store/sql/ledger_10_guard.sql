@@ -14,50 +14,57 @@ LANGUAGE sql AS $$
     SELECT pg_advisory_xact_lock(hashtext('ledger_wallet'), hashtext(p_owner))
 $$;
 
+CREATE OR REPLACE FUNCTION ledger_wallet_of(p_owner text, p_holder text) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce((SELECT wallet FROM ledger_wallet WHERE owner = p_owner AND holder = p_holder), p_holder)
+$$;
+
 -- All postings of a transfer come in one statement, as lines 1, 2, …, and sum to zero for each asset. Those of a
 -- member's account name a lot of it, no others do. Balances of members and arrears, and lots, move with them.
 CREATE OR REPLACE FUNCTION ledger_guard_postings() RETURNS trigger
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     v_wrong bigint;
+    v_lots bigint;
+    v_filled bigint;
 BEGIN
-    SELECT posting.transfer_id INTO v_wrong
-    FROM new_posting AS posting
-    LEFT JOIN ledger_transfer AS transfer ON transfer.id = posting.transfer_id
-    LEFT JOIN ledger_account AS account ON account.id = posting.account_id
-    LEFT JOIN ledger_asset AS asset ON asset.id = account.asset_id AND asset.owner = transfer.owner
-    LEFT JOIN points_lot AS lot ON lot.id = posting.lot_id AND lot.account_id = posting.account_id
-    WHERE asset.id IS NULL OR (account.kind = 'member') <> (lot.id IS NOT NULL)
-        OR (posting.lot_id IS NULL) <> (lot.id IS NULL)
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'transfer %: a posting names no account of its owner, or not a lot of its account', v_wrong
+    WITH filled AS (
+        UPDATE points_lot AS lot SET remaining = lot.remaining + moved.amount
+        FROM (
+            SELECT lot_id, account_id, sum(amount)::bigint AS amount, count(*) AS postings
+            FROM new_posting WHERE lot_id IS NOT NULL GROUP BY lot_id, account_id
+        ) AS moved
+        WHERE lot.id = moved.lot_id AND lot.account_id = moved.account_id
+        RETURNING moved.postings
+    ), moved AS (
+        UPDATE ledger_account AS account SET balance = account.balance + moved.amount
+        FROM (SELECT account_id, sum(amount)::bigint AS amount FROM new_posting GROUP BY account_id) AS moved
+        WHERE account.id = moved.account_id AND account.kind IN ('member', 'arrears')
+    ), posted AS (
+        SELECT posting.transfer_id, account.asset_id, count(*) AS postings, count(posting.lot_id) AS lots,
+            min(posting.line) AS first, max(posting.line) AS last,
+            sum(posting.amount) <> 0 OR bool_or((posting.lot_id IS NULL) = (account.kind = 'member')) AS wrong
+        FROM new_posting AS posting LEFT JOIN ledger_account AS account ON account.id = posting.account_id
+        GROUP BY posting.transfer_id, account.asset_id
+    ), entry AS (
+        SELECT posted.transfer_id, sum(posted.lots) AS lots, min(asset.owner) AS owner,
+            bool_or(posted.wrong) OR min(posted.first) <> 1 OR max(posted.last) <> sum(posted.postings)
+                OR count(asset.id) <> count(*) OR min(asset.owner) <> max(asset.owner) AS wrong
+        FROM posted LEFT JOIN ledger_asset AS asset ON asset.id = posted.asset_id
+        GROUP BY posted.transfer_id
+    )
+    SELECT min(entry.transfer_id) FILTER (WHERE entry.wrong OR (transfer.owner = entry.owner) IS NOT TRUE),
+        sum(entry.lots), (SELECT sum(postings) FROM filled)
+    INTO v_wrong, v_lots, v_filled
+    FROM entry LEFT JOIN ledger_transfer AS transfer ON transfer.id = entry.transfer_id;
+    IF v_wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'transfer %: its postings must be lines 1, 2, … of one statement, sum to zero for each asset '
+            'of its owner, and name a lot where, and only where, the account is a member''s', v_wrong
             USING ERRCODE = 'integrity_constraint_violation';
+    ELSIF v_lots <> coalesce(v_filled, 0) THEN
+        RAISE EXCEPTION 'a posting names a lot that is not one of its account' USING
+            ERRCODE = 'integrity_constraint_violation';
     END IF;
-    SELECT posting.transfer_id INTO v_wrong
-    FROM new_posting AS posting JOIN ledger_account AS account ON account.id = posting.account_id
-    GROUP BY posting.transfer_id, account.asset_id HAVING sum(posting.amount) <> 0
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'transfer %: its postings do not sum to zero', v_wrong
-            USING ERRCODE = 'integrity_constraint_violation';
-    END IF;
-    SELECT posting.transfer_id INTO v_wrong
-    FROM new_posting AS posting
-    GROUP BY posting.transfer_id HAVING min(posting.line) <> 1 OR max(posting.line) <> count(*)
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'transfer %: its postings are not lines 1, 2, … of one statement', v_wrong
-            USING ERRCODE = 'integrity_constraint_violation';
-    END IF;
-    UPDATE ledger_account AS account SET balance = account.balance + moved.amount
-    FROM (SELECT account_id, sum(amount)::bigint AS amount FROM new_posting GROUP BY account_id) AS moved
-    WHERE account.id = moved.account_id AND account.kind IN ('member', 'arrears');
-    UPDATE points_lot AS lot SET remaining = lot.remaining + moved.amount
-    FROM (
-        SELECT lot_id, sum(amount)::bigint AS amount FROM new_posting WHERE lot_id IS NOT NULL GROUP BY lot_id
-    ) AS moved
-    WHERE lot.id = moved.lot_id;
     RETURN NULL;
 END
 $$;
@@ -65,7 +72,7 @@ $$;
 CREATE OR REPLACE TRIGGER ledger_posting_guard AFTER INSERT ON ledger_posting
 REFERENCING NEW TABLE AS new_posting FOR EACH STATEMENT EXECUTE FUNCTION ledger_guard_postings();
 
--- The journal is only ever added to.
+-- What nothing but a new posting may change.
 CREATE OR REPLACE FUNCTION ledger_refuse_change() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -80,3 +87,23 @@ CREATE OR REPLACE TRIGGER ledger_posting_stays BEFORE UPDATE OR DELETE OR TRUNCA
 FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 CREATE OR REPLACE TRIGGER ledger_seal_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_seal
 FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+CREATE OR REPLACE TRIGGER points_lot_stays BEFORE DELETE OR TRUNCATE ON points_lot
+FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+CREATE OR REPLACE TRIGGER ledger_account_stays BEFORE DELETE OR TRUNCATE ON ledger_account
+FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+CREATE OR REPLACE TRIGGER ledger_account_is_what_it_is BEFORE UPDATE OF asset_id, kind, holder ON ledger_account
+FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+CREATE OR REPLACE TRIGGER points_lot_is_what_it_is
+BEFORE UPDATE OF account_id, transfer_id, issuer, cost_micro, earned_at, expires_at, amount ON points_lot
+FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
+-- Inside the guard above the depth is 1.
+CREATE OR REPLACE TRIGGER points_lot_moves_by_postings BEFORE UPDATE OF remaining ON points_lot
+FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION ledger_refuse_change();
+CREATE OR REPLACE TRIGGER points_lot_starts_empty BEFORE INSERT ON points_lot
+FOR EACH ROW WHEN (NEW.remaining <> 0 OR NEW.held <> 0) EXECUTE FUNCTION ledger_refuse_change();
+CREATE OR REPLACE TRIGGER ledger_account_moves_by_postings BEFORE UPDATE OF balance ON ledger_account
+FOR EACH ROW WHEN (pg_trigger_depth() = 0 AND OLD.kind IN ('member', 'arrears'))
+EXECUTE FUNCTION ledger_refuse_change();
+CREATE OR REPLACE TRIGGER ledger_account_starts_empty BEFORE INSERT ON ledger_account
+FOR EACH ROW WHEN (NEW.balance <> 0 OR NEW.held <> 0) EXECUTE FUNCTION ledger_refuse_change();

@@ -1,183 +1,270 @@
--- Commands: transfers asked for, each made in whole or not at all, once for each key.
+-- Commands: transfers asked for, each made in whole or not at all, once for each key. A single one is decided here, in
+-- one call; batches are decided in Python between two calls (ledger_21_batch.sql). Both write by ledger_write.
 
--- What a command's line stands for, by an account's kind and a holder's name: the account, if it is there, and the
--- holder's wallet. NULL for an asset that is not the owner's.
-CREATE OR REPLACE FUNCTION ledger_wallet_of(p_owner text, p_holder text) RETURNS text
-LANGUAGE sql STABLE AS $$
-    SELECT coalesce((SELECT wallet FROM ledger_wallet WHERE owner = p_owner AND holder = p_holder), p_holder)
+DROP FUNCTION IF EXISTS ledger_apply_one(text, text, timestamptz, text, jsonb);
+
+-- The accounts that lines name, made where there are none; NULL for an asset that is not the owner's.
+CREATE OR REPLACE FUNCTION ledger_make_accounts(p_owner text, p_assets bigint[], p_kinds text[], p_holders text[])
+RETURNS bigint[]
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    v_accounts bigint[];
+BEGIN
+    FOR i IN 1 .. 2 LOOP
+        v_accounts := ARRAY(
+            SELECT (
+                SELECT account.id FROM ledger_account AS account
+                JOIN ledger_asset AS asset ON asset.id = account.asset_id AND asset.owner = p_owner
+                WHERE account.asset_id = line.asset_id AND account.kind = line.kind AND account.holder = line.holder)
+            FROM unnest(p_assets, p_kinds, p_holders) WITH ORDINALITY AS line (asset_id, kind, holder, number)
+            ORDER BY line.number);
+        EXIT WHEN i = 2 OR array_position(v_accounts, NULL) IS NULL;
+        INSERT INTO ledger_account (asset_id, kind, holder, wallet)
+        SELECT DISTINCT line.asset_id, line.kind, line.holder, ledger_wallet_of(p_owner, line.holder)
+        FROM unnest(p_assets, p_kinds, p_holders, v_accounts) AS line (asset_id, kind, holder, account_id)
+        JOIN ledger_asset AS asset ON asset.id = line.asset_id AND asset.owner = p_owner
+        WHERE line.account_id IS NULL
+        ORDER BY 1, 2, 3
+        ON CONFLICT DO NOTHING;
+    END LOOP;
+    RETURN v_accounts;
+END
 $$;
 
--- Apply one command. outcome: done, repeated, conflict, unknown (an asset of somebody else's), insufficient (then
--- line, of the takes, and what is available for it), lots (it would empty too many of them).
+-- Write down transfers with the lots that they make and their postings. False, and nothing is written, if every key is
+-- taken by now; unique_violation if some are.
+CREATE OR REPLACE FUNCTION ledger_write(
+    p_owner text, p_brand text, p_now timestamptz, p_ids bigint[], p_keys text[], p_fingerprints text[], p_kinds text[],
+    p_references text[], p_reverses bigint[], p_rules_versions integer[], p_happened timestamptz[], p_details jsonb[],
+    p_lots bigint[], p_lot_transfers bigint[], p_lot_accounts bigint[], p_issuers text[], p_costs bigint[],
+    p_earned timestamptz[], p_expires timestamptz[], p_lot_amounts bigint[],
+    p_transfers bigint[], p_lines integer[], p_accounts bigint[], p_posted_lots bigint[], p_amounts bigint[])
+RETURNS boolean
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_written bigint;
+BEGIN
+    WITH written AS (
+        INSERT INTO ledger_transfer (
+            id, owner, brand, key, fingerprint, kind, reference, reverses, rules_version, happened_at, recorded_at,
+            detail)
+        SELECT id, p_owner, p_brand, key, decode(fingerprint, 'hex'), kind, reference, reverses, rules_version,
+            happened_at, p_now, detail
+        FROM unnest(
+            p_ids, p_keys, p_fingerprints, p_kinds, p_references, p_reverses, p_rules_versions, p_happened, p_details)
+            AS asked (
+                id, key, fingerprint, kind, reference, reverses, rules_version, happened_at, detail)
+        ON CONFLICT DO NOTHING
+        RETURNING id
+    ), made AS (
+        INSERT INTO points_lot (id, account_id, transfer_id, issuer, cost_micro, earned_at, expires_at, amount)
+        SELECT id, account_id, transfer_id, issuer, cost_micro, earned_at, expires_at, amount
+        FROM unnest(
+            p_lots, p_lot_accounts, p_lot_transfers, p_issuers, p_costs, p_earned, p_expires, p_lot_amounts)
+            AS lot (id, account_id, transfer_id, issuer, cost_micro, earned_at, expires_at, amount)
+        WHERE (SELECT count(*) FROM written) = cardinality(p_ids)
+    ), posted AS (
+        INSERT INTO ledger_posting (transfer_id, line, account_id, lot_id, amount)
+        SELECT transfer_id, line, account_id, lot_id, amount
+        FROM unnest(p_transfers, p_lines, p_accounts, p_posted_lots, p_amounts)
+            AS posting (transfer_id, line, account_id, lot_id, amount)
+        WHERE (SELECT count(*) FROM written) = cardinality(p_ids)
+    )
+    SELECT count(*) INTO v_written FROM written;
+    IF v_written > 0 AND v_written < cardinality(p_ids) THEN
+        RAISE unique_violation;
+    END IF;
+    RETURN v_written > 0;
+END
+$$;
+
+-- Apply one command. Its lines have a role each: take, owe (a take that may leave arrears), give, or the kind of the
+-- account that the amount moves into; takes come first, then gives. p_firsts has one element a take, p_issuers, p_costs
+-- and p_expires one a give. outcome: done, repeated, conflict, unknown (an asset or a transfer of somebody else),
+-- insufficient (then number: of the line, and what is available for it), limit (it would empty too many lots).
 CREATE OR REPLACE FUNCTION ledger_apply_one(
-    p_owner text, p_brand text, p_now timestamptz, p_fingerprint text, p_command jsonb,
-    OUT outcome text, OUT id bigint, OUT line integer, OUT available bigint)
+    p_owner text, p_brand text, p_now timestamptz, p_key text, p_fingerprint text, p_kind text, p_reference text,
+    p_reverses bigint, p_rules_version integer, p_happened timestamptz, p_detail jsonb,
+    p_roles text[], p_assets bigint[], p_holders text[], p_amounts bigint[], p_firsts bigint[], p_issuers text[],
+    p_costs bigint[], p_expires timestamptz[],
+    OUT outcome text, OUT id bigint, OUT number integer, OUT available bigint)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
-    v_fingerprint bytea := decode(p_fingerprint, 'hex');
-    v_happened timestamptz := p_command ->> 'happened_at';
-    v_takes jsonb := p_command -> 'takes';
-    v_gives jsonb := p_command -> 'gives';
-    v_moves jsonb := p_command -> 'moves';
-    v_take_count integer := jsonb_array_length(p_command -> 'takes');
-    v_give_count integer := jsonb_array_length(p_command -> 'gives');
-    v_each jsonb;
-    v_assets bigint[] := '{}';
-    v_kinds text[] := '{}';
-    v_holders text[] := '{}';
-    v_made boolean[] := '{}';
-    v_accounts bigint[];
-    v_wallets text[];
-    v_unknown boolean;
-    v_known bytea;
-    v_locked record;
-    v_lot record;
+    v_takes integer := cardinality(p_firsts);
+    v_purses integer := v_takes + cardinality(p_issuers);
+    v_wallets text[] := '{}';
+    v_accounts bigint[] := '{}';
+    v_sole boolean[] := '{}';
+    v_row record;
+    v_lot refcursor;
     v_left bigint;
     v_units bigint;
-    v_lot_id bigint;
-    v_of bigint[];
-    v_posted_accounts bigint[] := '{}';
-    v_posted_lots bigint[] := '{}';
-    v_posted_amounts bigint[] := '{}';
+    v_of bigint[] := '{}';
+    v_lots bigint[] := '{}';
+    v_amounts bigint[] := '{}';
+    v_made bigint[] := '{}';
 BEGIN
     PERFORM ledger_keep_wallets(p_owner);
-    FOR v_each IN SELECT jsonb_array_elements(v_takes || v_gives || v_moves) LOOP
-        v_assets := v_assets || (v_each ->> 'asset_id')::bigint;
-        v_kinds := v_kinds || coalesce(v_each ->> 'kind', 'member');
-        v_holders := v_holders || (v_each ->> 'holder');
-        v_made := v_made || ((v_each ->> 'short') IS DISTINCT FROM 'refuse');
+    IF v_purses > 1 THEN
+        PERFORM FROM ledger_account AS account
+        WHERE account.id = ANY (ARRAY(
+            SELECT own.id
+            FROM unnest(p_assets[:v_purses], p_holders[:v_purses]) AS line (asset_id, holder)
+            CROSS JOIN LATERAL (
+                SELECT account.id FROM ledger_account AS account
+                WHERE account.asset_id = line.asset_id AND account.kind IN ('member', 'arrears')
+                    AND account.wallet = coalesce(
+                        (SELECT wallet FROM ledger_wallet WHERE owner = p_owner AND holder = line.holder), line.holder)
+                OFFSET 0
+            ) AS own))
+        ORDER BY account.id FOR NO KEY UPDATE;
+    END IF;
+    FOR i IN 1 .. cardinality(p_roles) LOOP
+        IF i > v_purses THEN
+            SELECT account.id INTO v_row FROM ledger_account AS account
+            JOIN ledger_asset AS asset ON asset.id = account.asset_id AND asset.owner = p_owner
+            WHERE account.asset_id = p_assets[i] AND account.kind = p_roles[i] AND account.holder = p_holders[i];
+            v_accounts[i] := v_row.id;
+        ELSE
+            SELECT count(*) FILTER (WHERE locked.kind = 'member') AS members, min(locked.wallet) AS wallet,
+                min(locked.id) FILTER (WHERE locked.kind = 'member' AND locked.holder = p_holders[i]) AS id
+            INTO v_row
+            FROM (
+                SELECT account.id, account.kind, account.holder, account.wallet FROM ledger_account AS account
+                JOIN ledger_asset AS asset ON asset.id = account.asset_id AND asset.owner = p_owner
+                WHERE account.asset_id = p_assets[i] AND account.kind IN ('member', 'arrears')
+                    AND account.wallet = coalesce(
+                        (SELECT wallet FROM ledger_wallet WHERE owner = p_owner AND holder = p_holders[i]),
+                        p_holders[i])
+                ORDER BY account.id FOR NO KEY UPDATE OF account
+            ) AS locked;
+            v_accounts[i] := v_row.id;
+            v_wallets[i] := v_row.wallet;
+            v_sole[i] := v_row.members = 1 AND v_row.id IS NOT NULL;
+        END IF;
+        CONTINUE WHEN v_accounts[i] IS NOT NULL;
+        IF p_roles[i] = 'take' THEN
+            CONTINUE WHEN EXISTS (SELECT FROM ledger_asset AS asset WHERE asset.id = p_assets[i] AND asset.owner = p_owner);
+            outcome := 'unknown';
+            RETURN;
+        END IF;
+        v_accounts[i] := (ledger_make_accounts(
+            p_owner, p_assets[i:i], ARRAY[CASE WHEN i <= v_purses THEN 'member' ELSE p_roles[i] END],
+            p_holders[i:i]))[1];
+        IF v_accounts[i] IS NULL THEN
+            outcome := 'unknown';
+            RETURN;
+        END IF;
+        v_wallets[i] := ledger_wallet_of(p_owner, p_holders[i]);
     END LOOP;
-    SELECT bool_or(asset.id IS NULL) INTO v_unknown
-    FROM unnest(v_assets) AS line (asset_id)
-    LEFT JOIN ledger_asset AS asset ON asset.id = line.asset_id AND asset.owner = p_owner;
-    IF v_unknown THEN
-        outcome := 'unknown';
-        RETURN;
-    END IF;
-    INSERT INTO ledger_account (asset_id, kind, holder, wallet)
-    SELECT DISTINCT line.asset_id, line.kind, line.holder, ledger_wallet_of(p_owner, line.holder)
-    FROM unnest(v_assets, v_kinds, v_holders, v_made) AS line (asset_id, kind, holder, made)
-    WHERE line.made AND NOT EXISTS (
-        SELECT FROM ledger_account AS known
-        WHERE known.asset_id = line.asset_id AND known.kind = line.kind AND known.holder = line.holder)
-    ORDER BY 1, 2, 3
-    ON CONFLICT DO NOTHING;
-    SELECT array_agg(account.id ORDER BY line.number),
-        array_agg(ledger_wallet_of(p_owner, line.holder) ORDER BY line.number)
-    INTO v_accounts, v_wallets
-    FROM unnest(v_assets, v_kinds, v_holders) WITH ORDINALITY AS line (asset_id, kind, holder, number)
-    LEFT JOIN ledger_account AS account
-        ON account.asset_id = line.asset_id AND account.kind = line.kind AND account.holder = line.holder;
-    PERFORM FROM ledger_account AS account
-    WHERE account.id = ANY (ARRAY(
-        SELECT own.id FROM unnest(v_assets, v_kinds, v_wallets) AS line (asset_id, kind, wallet)
-        JOIN ledger_account AS own
-            ON own.asset_id = line.asset_id AND own.wallet = line.wallet AND own.kind IN ('member', 'arrears')
-        WHERE line.kind = 'member'))
-    ORDER BY account.id FOR NO KEY UPDATE;
 
-    SELECT transfer.id, transfer.fingerprint INTO id, v_known FROM ledger_transfer AS transfer
-    WHERE transfer.owner = p_owner AND transfer.brand = p_brand AND transfer.key = p_command ->> 'key';
+    SELECT transfer.id, transfer.fingerprint = decode(p_fingerprint, 'hex') AS same INTO v_row
+    FROM ledger_transfer AS transfer
+    WHERE transfer.owner = p_owner AND transfer.brand = p_brand AND transfer.key = p_key;
     IF FOUND THEN
-        outcome := CASE WHEN v_known = v_fingerprint THEN 'repeated' ELSE 'conflict' END;
+        outcome := CASE WHEN v_row.same THEN 'repeated' ELSE 'conflict' END;
+        id := v_row.id;
         RETURN;
     END IF;
+    IF p_reverses IS NOT NULL OR array_remove(p_firsts, NULL) <> '{}' THEN
+        SELECT FROM unnest(p_firsts || p_reverses) AS named (id)
+        WHERE named.id IS NOT NULL AND NOT EXISTS (
+            SELECT FROM ledger_transfer AS transfer WHERE transfer.id = named.id AND transfer.owner = p_owner)
+        INTO v_row;
+        IF FOUND THEN
+            outcome := 'unknown';
+            RETURN;
+        END IF;
+    END IF;
 
-    FOR i IN 1 .. v_take_count LOOP
-        v_each := v_takes -> (i - 1);
-        v_left := v_each ->> 'amount';
-        v_of := ARRAY(
-            SELECT own.id FROM ledger_account AS own
-            WHERE own.asset_id = v_assets[i] AND own.wallet = v_wallets[i] AND own.kind = 'member');
-        FOR v_lot IN
-            SELECT lot.id, lot.account_id, lot.remaining - lot.held AS free FROM points_lot AS lot
-            WHERE lot.account_id = ANY (v_of) AND lot.is_open AND lot.due > v_happened AND lot.remaining > lot.held
-            ORDER BY (lot.transfer_id = (v_each ->> 'first_from')::bigint) IS TRUE DESC, lot.due, lot.id
+    FOR i IN 1 .. v_takes LOOP
+        v_left := p_amounts[i];
+        IF v_sole[i] AND p_firsts[i] IS NULL THEN
+            OPEN v_lot FOR SELECT lot.id, lot.account_id, lot.remaining - lot.held AS free FROM points_lot AS lot
+                WHERE lot.account_id = v_accounts[i] AND lot.is_open AND lot.due > p_happened
+                ORDER BY lot.due, lot.id;
+        ELSE
+            OPEN v_lot FOR SELECT lot.id, lot.account_id, lot.remaining - lot.held AS free FROM points_lot AS lot
+                WHERE lot.is_open AND lot.due > p_happened AND lot.account_id = ANY (ARRAY(
+                    SELECT account.id FROM ledger_account AS account
+                    WHERE account.asset_id = p_assets[i] AND account.wallet = v_wallets[i]
+                        AND account.kind = 'member'))
+                ORDER BY (lot.transfer_id = p_firsts[i]) IS TRUE DESC, lot.due, lot.id;
+        END IF;
         LOOP
-            v_units := least(v_left, v_lot.free + coalesce((
-                SELECT sum(taken.amount)::bigint FROM unnest(v_posted_lots, v_posted_amounts) AS taken (lot_id, amount)
-                WHERE taken.lot_id = v_lot.id), 0));
-            CONTINUE WHEN v_units = 0;
-            v_posted_accounts := v_posted_accounts || v_lot.account_id;
-            v_posted_lots := v_posted_lots || v_lot.id;
-            v_posted_amounts := v_posted_amounts || -v_units;
+            FETCH v_lot INTO v_row;
+            EXIT WHEN NOT FOUND;
+            IF i > 1 THEN
+                v_row.free := v_row.free + coalesce((
+                    SELECT sum(taken.amount)::bigint FROM unnest(v_lots, v_amounts) AS taken (lot_id, amount)
+                    WHERE taken.lot_id = v_row.id), 0);
+            END IF;
+            CONTINUE WHEN v_row.free = 0;
+            v_units := least(v_left, v_row.free);
+            v_of := v_of || v_row.account_id;
+            v_lots := v_lots || v_row.id;
+            v_amounts := v_amounts || -v_units;
             v_left := v_left - v_units;
             EXIT WHEN v_left = 0;
         END LOOP;
-        IF v_left > 0 AND NOT v_made[i] THEN
+        CLOSE v_lot;
+        IF v_left > 0 AND p_roles[i] = 'take' THEN
             outcome := 'insufficient';
-            line := i;
-            available := (v_each ->> 'amount')::bigint - v_left;
-            id := NULL;
+            number := i;
+            available := p_amounts[i] - v_left;
             RETURN;
         ELSIF v_left > 0 THEN
-            INSERT INTO ledger_account (asset_id, kind, holder, wallet)
-            VALUES (v_assets[i], 'arrears', v_holders[i], v_wallets[i])
-            ON CONFLICT DO NOTHING;
-            v_posted_accounts := v_posted_accounts || (
-                SELECT own.id FROM ledger_account AS own
-                WHERE own.asset_id = v_assets[i] AND own.kind = 'arrears' AND own.holder = v_holders[i]);
-            v_posted_lots := v_posted_lots || NULL::bigint;
-            v_posted_amounts := v_posted_amounts || -v_left;
+            v_of := v_of || ledger_make_accounts(p_owner, p_assets[i:i], '{arrears}', p_holders[i:i]);
+            v_lots := v_lots || NULL::bigint;
+            v_amounts := v_amounts || -v_left;
         END IF;
     END LOOP;
 
-    INSERT INTO ledger_transfer (
-        owner, brand, key, fingerprint, kind, reference, reverses, rules_version, happened_at, recorded_at, detail)
-    VALUES (
-        p_owner, p_brand, p_command ->> 'key', v_fingerprint, p_command ->> 'kind', p_command ->> 'reference',
-        (p_command ->> 'reverses')::bigint, (p_command ->> 'rules_version')::integer, v_happened, p_now,
-        p_command -> 'detail')
-    ON CONFLICT DO NOTHING
-    RETURNING ledger_transfer.id INTO id;
-    IF id IS NULL THEN
-        SELECT transfer.id, transfer.fingerprint INTO id, v_known FROM ledger_transfer AS transfer
-        WHERE transfer.owner = p_owner AND transfer.brand = p_brand AND transfer.key = p_command ->> 'key';
-        outcome := CASE WHEN v_known = v_fingerprint THEN 'repeated' ELSE 'conflict' END;
-        RETURN;
-    END IF;
-
-    FOR i IN v_take_count + 1 .. v_take_count + v_give_count LOOP
-        v_each := v_gives -> (i - v_take_count - 1);
-        v_left := v_each ->> 'amount';
-        INSERT INTO points_lot (account_id, transfer_id, issuer, cost_micro, earned_at, expires_at, amount)
-        VALUES (
-            v_accounts[i], id, v_each ->> 'issuer', (v_each ->> 'cost_micro')::bigint, v_happened,
-            (v_each ->> 'expires_at')::timestamptz, v_left)
-        RETURNING points_lot.id INTO v_lot_id;
-        v_posted_accounts := v_posted_accounts || v_accounts[i];
-        v_posted_lots := v_posted_lots || v_lot_id;
-        v_posted_amounts := v_posted_amounts || v_left;
-        FOR v_locked IN
-            SELECT own.id, own.balance FROM ledger_account AS own
-            WHERE own.asset_id = v_assets[i] AND own.wallet = v_wallets[i] AND own.kind = 'arrears'
-            ORDER BY own.id
+    id := nextval('ledger_transfer_id_seq');
+    FOR i IN v_takes + 1 .. v_purses LOOP
+        v_left := p_amounts[i];
+        v_made := v_made || nextval('points_lot_id_seq');
+        v_of := v_of || v_accounts[i];
+        v_lots := v_lots || v_made[i - v_takes];
+        v_amounts := v_amounts || v_left;
+        FOR v_row IN
+            SELECT account.id, account.balance FROM ledger_account AS account
+            WHERE account.asset_id = p_assets[i] AND account.wallet = v_wallets[i] AND account.kind = 'arrears'
+            ORDER BY account.id
         LOOP
-            v_units := least(v_left, -v_locked.balance - coalesce((
-                SELECT sum(owed.amount)::bigint
-                FROM unnest(v_posted_accounts, v_posted_amounts) AS owed (account_id, amount)
-                WHERE owed.account_id = v_locked.id), 0));
+            v_units := least(v_left, -v_row.balance - coalesce((
+                SELECT sum(owed.amount)::bigint FROM unnest(v_of, v_amounts) AS owed (account_id, amount)
+                WHERE owed.account_id = v_row.id), 0));
             CONTINUE WHEN v_units = 0;
-            v_posted_accounts := v_posted_accounts || v_accounts[i] || v_locked.id;
-            v_posted_lots := v_posted_lots || v_lot_id || NULL::bigint;
-            v_posted_amounts := v_posted_amounts || -v_units || v_units;
+            v_of := v_of || v_accounts[i] || v_row.id;
+            v_lots := v_lots || v_made[i - v_takes] || NULL::bigint;
+            v_amounts := v_amounts || -v_units || v_units;
             v_left := v_left - v_units;
         END LOOP;
     END LOOP;
-    FOR i IN v_take_count + v_give_count + 1 .. cardinality(v_assets) LOOP
-        v_posted_accounts := v_posted_accounts || v_accounts[i];
-        v_posted_lots := v_posted_lots || NULL::bigint;
-        v_posted_amounts := v_posted_amounts
-            || (v_moves -> (i - v_take_count - v_give_count - 1) ->> 'amount')::bigint;
-    END LOOP;
-    IF cardinality(v_posted_amounts) > 32000 THEN
-        RAISE EXCEPTION 'more than 32000 postings' USING ERRCODE = 'program_limit_exceeded';
+    v_of := v_of || v_accounts[v_purses + 1 :];
+    v_lots := v_lots || array_fill(NULL::bigint, ARRAY[cardinality(p_roles) - v_purses]);
+    v_amounts := v_amounts || p_amounts[v_purses + 1 :];
+    IF cardinality(v_amounts) > 32000 THEN
+        outcome := 'limit';
+        RETURN;
     END IF;
-    INSERT INTO ledger_posting (transfer_id, line, account_id, lot_id, amount)
-    SELECT id, posted.line, posted.account_id, posted.lot_id, posted.amount
-    FROM unnest(v_posted_accounts, v_posted_lots, v_posted_amounts)
-        WITH ORDINALITY AS posted (account_id, lot_id, amount, line);
-    outcome := 'done';
+    IF ledger_write(
+        p_owner, p_brand, p_now, ARRAY[id], ARRAY[p_key], ARRAY[p_fingerprint], ARRAY[p_kind], ARRAY[p_reference],
+        ARRAY[p_reverses], ARRAY[p_rules_version], ARRAY[p_happened], ARRAY[p_detail],
+        v_made, array_fill(id, ARRAY[cardinality(v_made)]), v_accounts[v_takes + 1 : v_purses], p_issuers, p_costs,
+        array_fill(p_happened, ARRAY[cardinality(v_made)]), p_expires, p_amounts[v_takes + 1 : v_purses],
+        array_fill(id, ARRAY[cardinality(v_of)]), ARRAY(SELECT generate_series(1, cardinality(v_of))), v_of, v_lots,
+        v_amounts)
+    THEN
+        outcome := 'done';
+        RETURN;
+    END IF;
+    SELECT transfer.id, transfer.fingerprint = decode(p_fingerprint, 'hex') AS same INTO v_row
+    FROM ledger_transfer AS transfer
+    WHERE transfer.owner = p_owner AND transfer.brand = p_brand AND transfer.key = p_key;
+    outcome := CASE WHEN v_row.same THEN 'repeated' ELSE 'conflict' END;
+    id := v_row.id;
 END
 $$;
