@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from canonical_model.errors import ConflictError, NotFoundError, RejectedError
 from canonical_model.ledger import MAX_KEY, MAX_POINTS, Command, Done, HoldCommand, Take
-from canonical_model.store.ledger import _canonical, _refusal
+from canonical_model.store.ledger_commands import Checked
 
 EXPIRY_BATCH: Final = 1_000
 
@@ -90,11 +90,9 @@ def post_hold(
             key=command.key,
         )
     whole = replace(command, takes=(Take(kept["asset_id"], kept["wallet"], units),))
-    wrong = _refusal(whole)
-    if wrong is not None:
-        raise wrong
-    body = _canonical(whole)
-    fingerprint = hashlib.sha256(orjson.dumps([hold_key, body.decode()])).digest()
+    checked = Checked(whole)
+    body = orjson.dumps(checked.command, default=dict)
+    fingerprint = hashlib.sha256(orjson.dumps([hold_key, checked.fingerprint])).digest()
     row = connection.execute(
         _POST, [owner, brand, hold_key, units, now, fingerprint, Jsonb(orjson.loads(body))]
     ).fetchone()
