@@ -116,7 +116,7 @@ class _Grant:
 
 
 def earn(programme: Programme, order: EarnOrder, standing: Standing) -> Earned:
-    """The points of an order that has all come to be paid.
+    """What an order earns for a member of this standing, under the rules of its day.
 
     RejectedError: a negative or fractional number, a line named twice, no offset. LimitError: over 10**12 points.
     """

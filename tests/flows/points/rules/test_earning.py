@@ -54,6 +54,11 @@ def test_points_are_rounded_as_the_rule_says_where_it_says(rounding: str, by: st
     assert [line.points for line in earn(programme, order(150, 250, 40), Standing()).lines] == expected
 
 
+@pytest.mark.parametrize("rounding", ["down", "up", "half_up", "half_even"])
+def test_whole_points_are_not_rounded(rounding: str) -> None:
+    assert points(stars(BASE + f'rounding = "{rounding}"\n'), order(300)) == 3
+
+
 def test_every_point_names_its_rule_its_campaign_and_who_bears_it() -> None:
     programme = stars(
         BASE + 'EARN\nname = "treble"\nmultiply = 3\ncampaign = "spring"\nissuer = "linmu"\nskus = ["A"]\n'
@@ -81,6 +86,12 @@ def test_multipliers_add_what_they_make_of_the_base_and_do_not_compound() -> Non
     )
     programme = stars(rules, GROWTH)
     assert [points(programme, order(1_000), Standing(level)) for level in (None, "silver", "gold")] == [20, 20, 25]
+
+
+def test_what_a_campaign_gives_is_not_multiplied() -> None:
+    campaign = 'EARN\nname = "more"\npoints = 3\nper_minor = 100\ncampaign = "spring"\n'
+    programme = stars(BASE + campaign + 'EARN\nname = "twice"\nmultiply = "2"\n')
+    assert points(programme, order(1_000)) == 10 + 30 + 10
 
 
 def test_a_rule_counts_only_in_its_channels() -> None:
@@ -122,6 +133,11 @@ def test_a_campaign_whose_cap_is_used_up_leaves_the_place_to_another() -> None:
 def test_points_over_a_cap_are_cut_by_share() -> None:
     programme = stars(BASE + 'CAP\nper = "order"\npoints = 30\n')
     assert [line.points for line in earn(programme, order(4_000, 2_000), Standing()).lines] == [20, 10]
+
+
+def test_who_earned_more_than_a_cap_that_was_lowered_earns_nothing() -> None:
+    programme = stars(BASE + 'CAP\nper = "day"\npoints = 30\n')
+    assert points(programme, order(4_000), Standing(earned_today={"": 50})) == 0
 
 
 @given(

@@ -1,6 +1,7 @@
 """Nothing is lost or made when points are divided."""
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,15 @@ def test_a_larger_total_takes_from_nobody_and_all_is_what_each_weighs(weights: l
     assert (sum(smaller), sum(larger)) == (less, more)
     assert all(0 <= a <= b <= weight for a, b, weight in zip(smaller, larger, weights, strict=True))
     assert apportion(whole, weights) == tuple(weights)
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=8).filter(any), st.integers(0, 300))
+def test_apportioned_points_go_one_by_one_to_whom_most_is_due(weights: list[int], total: int) -> None:
+    shares = [0] * len(weights)
+    for _ in range(total):
+        due = {index: Fraction(weight, 2 * shares[index] + 1) for index, weight in enumerate(weights)}
+        shares[max(due, key=lambda index: (due[index], -index))] += 1
+    assert apportion(total, weights) == tuple(shares)
 
 
 @pytest.mark.parametrize("divide", [split, apportion])
