@@ -12,7 +12,8 @@ from typing import Final, Self
 
 from canonical_model.errors import HubError
 from flows.ingest.pull import pull_due, scheduled_systems
-from flows.one_stock.chores import every_chore
+from flows.one_stock import chores as one_stock_chores
+from flows.points import chores as points_chores
 from flows.runtime import telemetry
 from flows.runtime.bootstrap import Hub, build
 from flows.runtime.chores import Chores
@@ -36,7 +37,7 @@ class Work:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._engine = hub.engine()
-        self._chores = Chores(hub, every_chore())
+        self._chores = Chores(hub, (*one_stock_chores.every_chore(), *points_chores.every_chore()))
         self._stopping = Event()
         self._pullers = [
             Thread(target=self._pull, args=(system,), name=f"yipan-pull-{system}", daemon=True)

@@ -1,0 +1,94 @@
+"""Points entries as their sources told them go into the ledger, each once: what a source gave is an earn, what it took
+a spend. A source has the last word on its own points: what a member did not have is owed.
+
+A programme that the rulebook does not have gets an asset all the same, borne by its brand.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from canonical_model.errors import NotFoundError, RejectedError
+from canonical_model.ledger import AccountKind, AssetKind, Command, Give, Move, Short, Take
+from canonical_model.store import ledger, points
+from flows.points import store
+from flows.points.keys import ledger_key
+from flows.points.rulebook import PointsRulebook
+from flows.points.rules import asset_ids, rules_of
+from flows.runtime.database import UnitOfWork
+
+BATCH: Final = points.MAX_PAGE
+
+_log = logging.getLogger(__name__)
+
+
+def take_in(uow: UnitOfWork, owner: str, brand: str, *, now: datetime) -> int:
+    """Put the next entries of a brand into the ledger; how many. Nothing while the group has published no rulebook."""
+    rules = rules_of(uow.connection, owner)
+    if not rules.version:
+        return 0
+    after = store.find_progress(uow.connection, owner, brand)
+    entries = points.list_entries(uow.connection, owner=owner, brand=brand, after=after, limit=BATCH)
+    if not entries:
+        return 0
+    assets = _assets(uow, owner, brand, rules, {_programme(brand, entry) for entry in entries})
+    commands = [_command(rules, assets, brand, entry) for entry in entries]
+    done = ledger.apply(uow.connection, owner, brand, commands, now=now)
+    for entry, answer in zip(entries, done, strict=True):
+        if isinstance(answer, RejectedError):
+            _log.error("points entry %s of %s/%s is not in the ledger: %s", entry["id"], owner, brand, answer.detail)
+    store.set_progress(uow.connection, owner, brand, entries[-1]["id"])
+    return len(entries)
+
+
+def _programme(brand: str, entry: Mapping[str, Any]) -> str:
+    """The entry's programme; a source that names it without a brand means its own."""
+    name: str = entry["programme"]
+    return name if name.partition("/")[1] and name.partition("/")[2] else f"{brand}/{name}"
+
+
+def _assets(
+    uow: UnitOfWork, owner: str, brand: str, rules: PointsRulebook, names: Iterable[str]
+) -> dict[str, tuple[int, str, int]]:
+    """Of each programme its asset, who bears new points, and what one costs them."""
+    known = asset_ids(uow.connection, owner)
+    found = {}
+    for name in sorted(names):
+        of_brand, _, code = name.partition("/")
+        try:
+            programme = rules.programme(name)
+            issuer, cost_micro = programme.issuer, programme.cost_micro
+        except NotFoundError:
+            issuer, cost_micro = of_brand, 0
+        if name not in known:
+            known[name] = ledger.ensure_asset(uow.connection, owner, of_brand, code, AssetKind.POINTS, code)
+        found[name] = (known[name], issuer, cost_micro)
+    return found
+
+
+def _command(
+    rules: PointsRulebook, assets: Mapping[str, tuple[int, str, int]], brand: str, entry: Mapping[str, Any]
+) -> Command:
+    programme = _programme(brand, entry)
+    asset_id, issuer, cost_micro = assets[programme]
+    holder, amount = str(entry["member_id"]), abs(entry["points"])
+    takes: Sequence[Take] = ()
+    gives: Sequence[Give] = ()
+    if entry["points"] > 0:
+        gives = (Give(asset_id, holder, amount, issuer, cost_micro, entry["expires_at"]),)
+        move = Move(asset_id, AccountKind.ISSUED, issuer, -amount)
+    else:
+        takes = (Take(asset_id, holder, amount, Short.ARREARS),)
+        move = Move(asset_id, AccountKind.REDEEMED, entry["system"], amount)
+    return Command(
+        key=ledger_key("entry", entry["system"], entry["source_id"]),
+        kind="earn" if gives else "spend",
+        happened_at=entry["happened_at"],
+        takes=tuple(takes),
+        gives=tuple(gives),
+        moves=(move,),
+        reference=entry["order_no"] or "",
+        rules_version=rules.version,
+        detail={"programme": programme, "system": entry["system"], "source_id": entry["source_id"]},
+    )
