@@ -93,12 +93,13 @@ class _Fact:
 @dataclass(slots=True)
 class _Goods:
     """The goods of one shelf: levels by SKU; what is left by place and SKU, and the same by SKU, place by place.
-    ``held``: what is left, place by place."""
+    ``held``: what is left, place by place; ``has``: see ``Listed``."""
 
     pools: dict[int, PoolOf]
     left: dict[int, dict[int, int]]
     columns: dict[int, list[int]]
     held: list[dict[int, int]]
+    has: dict[int, bytes] = field(default_factory=dict)
     levels: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
@@ -217,6 +218,7 @@ class Snapshot:
             columns,
             goods.held,
             goods.columns,
+            known=goods.has,
             weekly=[weekly.get(place_id, {}) for place_id in self._ids] if weekly else None,
             nearest=ways.nearest,
             facts=self._packed,
@@ -235,7 +237,15 @@ class Snapshot:
         if home >= 0:
             columns["is_members"] = [n == home for n in range(count)]
         goods = self._goods[shelf]
-        return Listed(columns, goods.held, goods.columns, weekly=near.weekly, nearest=near.nearest, facts=near.facts)
+        return Listed(
+            columns,
+            goods.held,
+            goods.columns,
+            known=goods.has,
+            weekly=near.weekly,
+            nearest=near.nearest,
+            facts=near.facts,
+        )
 
     def _ways(self, wish: Wish) -> Ways:
         if wish.lat is None or wish.lon is None:
@@ -273,8 +283,11 @@ class Snapshot:
             self._move(goods, place_id, sku_id, -gone)
 
     def _move(self, goods: _Goods, place_id: int, sku_id: int, units: int) -> None:
-        left = goods.left[place_id]
-        left[sku_id] = goods.columns[sku_id][self._position[place_id]] = max(0, left.get(sku_id, 0) + units)
+        left, column, n = goods.left[place_id], goods.columns[sku_id], self._position[place_id]
+        before, after = column[n], max(0, left.get(sku_id, 0) + units)
+        left[sku_id] = column[n] = after
+        if bool(before) != bool(after):
+            goods.has.pop(sku_id, None)
 
     def _level(self, goods: _Goods, place_id: int, sku_id: int) -> int:
         known = goods.levels.get((place_id, sku_id))

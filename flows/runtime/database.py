@@ -31,7 +31,11 @@ CONNECT_TIMEOUT_S: Final = 5
 POOL_WAIT_S: Final = 10.0
 RECONNECT_S: Final = 5.0  # then the next caller tries afresh: a pause that doubled for minutes would outlast the outage
 
-_OPTIONS: Final = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC"
+_OPTIONS: Final = (
+    f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC"
+    # many short statements side by side: helpers of one and code compiled for it cost the others more than it gains
+    " -c max_parallel_workers_per_gather=0 -c jit=off"
+)
 
 Query = LiteralString | sql.SQL | sql.Composed
 Row = DictRow

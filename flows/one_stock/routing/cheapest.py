@@ -16,8 +16,18 @@ INFINITE: Final = float("inf")
 MAX_TRIED: Final = 24
 """So many places at most are tried in threes; of more, the search finds out."""
 
-Needed = tuple[Sequence[int], int, int]
-"""What every place has of a need, sets wanted of it, units in a set."""
+BYTE: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What every place has of a need (``held``), and whether it has any (``has``, a 1 or 0 each); ``sets`` wanted of
+    it, of ``units`` units."""
+
+    held: Sequence[int]
+    has: bytes
+    sets: int
+    units: int
 
 
 @dataclass(slots=True)
@@ -67,8 +77,8 @@ def choose(
     if _is_proved(seen, most):
         return cover.Chosen(tuple(sorted([seen.places[rank] for rank in seen.best])), (seen.value,), 0)
     kept = sorted(seen.places)
-    caps = [[min(column[place], sets) for column, sets, _ in needed] for place in kept]
-    pool = Pool([sets for _, sets, _ in needed], [units for _, _, units in needed], caps, most)
+    caps = [[min(need.held[place], need.sets) for need in needed] for place in kept]
+    pool = Pool([need.sets for need in needed], [need.units for need in needed], caps, most)
     chosen = cover.choose(pool, [cover.Aim([cost[place] for place in kept])], effort)
     return cover.Chosen(tuple([kept[column] for column in chosen.columns]), chosen.proved, chosen.missing)
 
@@ -76,26 +86,24 @@ def choose(
 def _look(needed: Sequence[Needed], order: Iterable[int], cost: Sequence[float], most: int) -> _Seen:
     """Every place that a best plan may need: none that only has what a cheaper one has all of, and none that costs
     too much beside the best plan of one or two."""
-    bits = [(1 << number, column, sets) for number, (column, sets, _) in enumerate(needed) if sets]
-    wanted = sum([bit for bit, _, _ in bits])
+    asked = [need for need in needed if need.sets]
+    bits = [(1 << number, need.held, need.sets) for number, need in enumerate(asked)]
+    wanted = (1 << len(asked)) - 1
     seen = _Seen(bits, wanted)
+    owns = _owns([need.has for need in asked], len(cost))
     useless, strong = {0}, list[int]()
     edge = INFINITE
     for place in order:
         price = cost[place]
         if price > edge:
             break
-        own = full = 0
-        for bit, column, sets in bits:
-            if units := column[place]:
-                own |= bit
-                if units >= sets:
-                    full |= bit
-        if own in useless or (full != wanted and seen.places and price + seen.cost[0] > edge):
+        own = owns[place]
+        if own in useless or (own != wanted and seen.places and price + seen.cost[0] > edge):
             continue
         if _is_covered(own, strong):
             useless.add(own)
             continue
+        full = sum([bit for bit, column, sets in bits if column[place] >= sets])
         seen.places.append(place)
         seen.cost.append(price)
         seen.own.append(own)
@@ -109,6 +117,19 @@ def _look(needed: Sequence[Needed], order: Iterable[int], cost: Sequence[float],
             _pair(seen)
             edge = seen.edge
     return seen
+
+
+def _owns(has: Sequence[bytes], count: int) -> Sequence[int]:
+    """For every place the needs that it has any of, a bit a need; bytes are joined as whole numbers, eight at once."""
+    parts = []
+    for start in range(0, len(has), BYTE):
+        joined = 0
+        for shift, each in enumerate(has[start : start + BYTE]):
+            joined |= int.from_bytes(each, "little") << shift
+        parts.append(joined.to_bytes(count, "little"))
+    if len(parts) < 2:
+        return parts[0] if parts else bytes(count)
+    return [int.from_bytes(each, "little") for each in zip(*parts, strict=True)]
 
 
 def _is_covered(own: int, strong: Iterable[int]) -> bool:

@@ -116,23 +116,24 @@ def _plain_plan(
         order = sorted(range(len(places)), key=cost.__getitem__)
     if removed.count(None) < len(removed):
         order = [n for n in order if removed[n] is None]
-    held = [_sets(need, places) for need in needs]
-    needed = [
-        (column, min(need.quantity, sum(map(column.__getitem__, order))), need.units)
-        for need, column in zip(needs, held, strict=True)
-    ]
+    needed = [_needed(need, places, order) for need in needs]
     chosen = cheapest.choose(needed, order, cost, rules.max_parcels, effort)
     kept = [places[n] for n in chosen.columns]
-    caps = [[min(column[n], need.quantity) for need, column in zip(needs, held, strict=True)] for n in chosen.columns]
+    caps = [[min(each.held[n], each.sets) for each in needed] for n in chosen.columns]
     return _plan(items, kept, _Choice(spread(items, needs, kept, caps, whole=False), chosen.proved[0]), rules, effort)
 
 
-def _sets(need: Need, places: Listed) -> Sequence[int]:
-    """Sets of the need that every place holds."""
+def _needed(need: Need, places: Listed, order: Sequence[int]) -> cheapest.Needed:
+    """The need, of which no more sets are wanted than the places in ``order`` hold."""
     if need.units == 1:
-        return places.units(need.goods[0][0])
-    columns = [[held // units for held in places.units(sku_id)] for sku_id, units in need.goods]
-    return [min(sets) for sets in zip(*columns, strict=True)]
+        sku_id = need.goods[0][0]
+        held, has = places.units(sku_id), places.has(sku_id)
+    else:
+        columns = [[held // units for held in places.units(sku_id)] for sku_id, units in need.goods]
+        held = [min(sets) for sets in zip(*columns, strict=True)]
+        has = bytes(map(bool, held))
+    total = sum(held) if len(order) == len(held) else sum([held[n] for n in order])
+    return cheapest.Needed(held, has, min(need.quantity, total), need.units)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ class Listed(Sequence[Place]):
     """Places by id. A column that is absent holds the default in every place.
 
     ``columns``: everything but goods, by the name in ``Place``; ``held``: each place's stock; ``stock``: the same SKU
-    by SKU, place by place; ``weekly``: what each place sells, where anything is known of that; ``nearest``: positions
-    by distance, where all are known; ``facts``: the columns that are the same for every order of a batch, packed.
+    by SKU, place by place; ``known``: what ``has`` found out, for whoever changes the stock to forget; ``weekly``: what
+    each place sells, where anything is known of that; ``nearest``: positions by distance, where all are known;
+    ``facts``: the columns that are the same for every order of a batch, packed.
     The lists are not copied: places are built of what they hold when they are asked for.
     """
 
@@ -26,12 +27,13 @@ class Listed(Sequence[Place]):
         held: Sequence[Mapping[int, int]],
         stock: Mapping[int, Sequence[int]],
         *,
+        known: dict[int, bytes] | None = None,
         weekly: Sequence[Mapping[int, float]] | None = None,
         nearest: Sequence[int] | None = None,
         facts: orjson.Fragment | None = None,
     ) -> None:
         self.columns, self.weekly, self.nearest, self.facts = columns, weekly, nearest, facts
-        self._held, self._stock = held, stock
+        self._held, self._stock, self._any = held, stock, {} if known is None else known
 
     @classmethod
     def of(cls, places: Sequence[Place]) -> "Listed":
@@ -68,6 +70,13 @@ class Listed(Sequence[Place]):
     def units(self, sku_id: int) -> Sequence[int]:
         """What every place has of a SKU."""
         return self._stock[sku_id]
+
+    def has(self, sku_id: int) -> bytes:
+        """Whether every place has any of a SKU, a 1 or 0 each."""
+        known = self._any.get(sku_id)
+        if known is None:
+            known = self._any[sku_id] = bytes(map(bool, self.units(sku_id)))
+        return known
 
 
 class _Gathered(Listed):
