@@ -35,7 +35,7 @@ _WAIT = wait_random_exponential(multiplier=0.4, max=3.0)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _OUR_MISTAKE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
-_BODY_HEADERS: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+_BODY_HEADERS: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 Response = httpx.Response
 Explain = Callable[[Response], HubError | None]
@@ -138,7 +138,7 @@ class HttpClient:
             if time.monotonic() > deadline:
                 raise httpx.ReadTimeout("the answer trickled in too slowly", request=response.request)
             chunks.append(chunk)
-        headers = [(k, v) for k, v in response.headers.multi_items() if k.lower() not in _BODY_HEADERS]
+        headers = [(k, v) for k, v in response.headers.raw if k.lower() not in _BODY_HEADERS]
         return httpx.Response(response.status_code, headers=headers, content=b"".join(chunks), request=response.request)
 
 

@@ -210,3 +210,14 @@ def test_the_trace_goes_with_the_request(server: Server) -> None:
 def test_a_client_shows_its_host_and_nothing_else() -> None:
     http = HttpClient("https://user:pass@example.com/x", timeout_s=1, headers={"X-Token": "s3cret"})
     assert repr(http) == "HttpClient(example.com)"
+
+
+@pytest.mark.parametrize("status", ["200 OK", "422 No"])
+def test_a_header_that_is_no_ascii_is_read_like_any_other(server: Server, status: str) -> None:
+    server.behaviour = answer(status, X_Warehouse="上海")
+    with HttpClient(server.url, timeout_s=5, explain=lambda found: RejectedError(found.headers["x-warehouse"])) as http:
+        if status == "200 OK":
+            assert http.send("POST", "/").headers["x-warehouse"] == "上海"
+        else:
+            with pytest.raises(RejectedError, match="上海"):
+                http.send("POST", "/")
