@@ -101,8 +101,8 @@ def insert_orders(connection: Connection[DictRow], orders: Sequence[NewOrder]) -
     new = {position: made.pop(_key(row)) for position, row in enumerate(asked) if _key(row) in made}
     lines = [{**line, "order_id": order_id} for position, order_id in new.items() for line in orders[position].lines]
     connection.execute(_INSERT_LINES, [Jsonb(lines)])
-    others = Jsonb([row for position, row in enumerate(asked) if position not in new])
-    known = {row["position"]: row for row in connection.execute(_COMPARE, [others])}
+    others = [row for position, row in enumerate(asked) if position not in new]
+    known = {row["position"]: row for row in connection.execute(_COMPARE, [Jsonb(others)])} if others else {}
     return [
         InsertedOrder(position, new[position], new=True, same=True)
         if position in new

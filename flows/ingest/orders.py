@@ -133,6 +133,8 @@ def _in_base_units(
 
 def _refuse_orphans(uow: UnitOfWork, batch: Batch, values: Values, returns: dict[int, Any], outcome: Outcome) -> None:
     """Take out the returns of orders that are not known yet; they wait for them in quarantine."""
+    if not returns:
+        return
     wanted = {(values[index]["channel"], values[index]["returns_order_no"]) for index in returns}
     known = store.list_known_orders(uow.connection, batch.head.owner, batch.head.brand, sorted(wanted))
     for index in list(returns):
@@ -150,6 +152,8 @@ def _insert(
     outcome: Outcome,
 ) -> None:
     """Insert orders, mark those known before, and start the fulfilment of new delivery orders."""
+    if not lines:
+        return
     indexes = list(lines)
     sealed = _seal(uow, batch, values, indexes)
     new = [_new_order(uow, batch, values[index], lines[index], index, sealed) for index in indexes]
