@@ -1,0 +1,111 @@
+"""Points into other points, and into units of somebody outside and back: the rate of the day, once in both books."""
+
+import pytest
+
+from canonical_model.errors import RejectedError
+from flows.points.requests import start_exchange
+from tests.flows.points.test_spend import rich
+from tests.flows.points.world import GROUP, LEAVES, MILES, STARS, Club
+
+LATER = "2026-03-03T12:00:00+08:00"
+
+
+def test_stars_become_leaves_and_the_clearing_house_keeps_the_spread(club: Club) -> None:
+    holder = rich(club)
+    spread = club.total("spread", LEAVES)
+    body = {"from": STARS, "to": LEAVES, "holder": holder, "points": 300, "exchange_no": club.number("X")}
+    run = club.ask(start_exchange, **body, happened_at=LATER)
+    assert (run["state"], run["outcome"]) == ("done", "exchanged")
+    assert (club.has(holder), club.has(holder, LEAVES)) == (700, 196)
+    assert club.total("spread", LEAVES) - spread == 6
+    assert club.total("clearing", LEAVES) == 294 * (club.total("clearing", STARS, LEAVES) // -196)
+
+
+@pytest.mark.parametrize(
+    ("happened_at", "leaves"), [("2026-11-10T23:59:59.999999+08:00", 196), ("2026-11-11T00:00:00+08:00", 150)]
+)
+def test_the_rate_changes_at_midnight_in_shanghai(club: Club, happened_at: str, leaves: int) -> None:
+    holder = rich(club)
+    body = {"from": STARS, "to": LEAVES, "holder": holder, "points": 300, "exchange_no": club.number("X")}
+    club.ask(start_exchange, **body, happened_at=happened_at)
+    assert club.has(holder, LEAVES) == leaves
+
+
+def test_a_day_without_a_rate_is_refused_with_the_days_that_have_one(club: Club) -> None:
+    holder = rich(club)
+    body = {"from": STARS, "to": LEAVES, "holder": holder, "points": 300, "exchange_no": club.number("X")}
+    with pytest.raises(RejectedError, match="until 2027-01-01") as refused:
+        club.start(start_exchange, **body, happened_at="2027-01-01T00:00:00+08:00")
+    assert refused.value.code == "exchange.no_rate"
+    assert club.has(holder) == 1_000
+
+
+@pytest.mark.parametrize("fault", [{}, {"drop_answer": 1.0}, {"error500": 1.0}])
+@pytest.mark.parametrize(("unit", "system", "credited"), [(MILES, "airline", 148), (GROUP, "finance", 300)])
+def test_units_outside_are_credited_once_whatever_becomes_of_the_answer(
+    club: Club, unit: str, system: str, credited: int, fault: dict[str, float]
+) -> None:
+    holder, account = rich(club), club.account(system)
+    outside = club.total("outside", system, unit)
+    club.faults(system, **fault)
+    run_id = club.start(
+        start_exchange,
+        **{"from": STARS, "to": unit, "holder": holder, "points": 300, "account": account},
+        exchange_no=club.number("X"),
+        happened_at=LATER,
+    )
+    if fault:
+        club.until(run_id, lambda run: run["error"] is not None)
+        assert (club.has(holder), club.balance(holder).held) == (700, 300)
+        club.faults(system, **dict.fromkeys(fault, 0.0))
+    assert club.ended(run_id)["outcome"] == "exchanged"
+    booked = club.at_airline(account) if system == "airline" else club.at_finance(account)
+    assert booked == [("CREDIT" if system == "airline" else "IN", credited)]
+    balance = club.balance(holder)
+    assert (balance.available, balance.held) == (700, 0)
+    assert club.total("outside", system, unit) - outside == credited
+
+
+def test_a_provider_that_refuses_leaves_the_member_all_points(club: Club) -> None:
+    holder = rich(club)
+    body = {"from": STARS, "to": MILES, "holder": holder, "points": 300, "exchange_no": club.number("X")}
+    run = club.ask(start_exchange, **body, account="86-nobody", happened_at=LATER)
+    assert (run["state"], run["results"]["error"]["code"]) == ("undone", "provider.unknown_account")
+    balance = club.balance(holder)
+    assert (balance.available, balance.held) == (1_000, 0)
+
+
+def test_miles_come_in_as_stars_that_the_airline_bears(club: Club) -> None:
+    holder, account = club.member(), club.account(balance=500)
+    body = {"from": MILES, "to": STARS, "holder": holder, "points": 400, "exchange_no": club.number("X")}
+    run = club.ask(start_exchange, **body, account=account, happened_at=LATER)
+    assert run["outcome"] == "exchanged"
+    assert club.at_airline(account) in ([("DEBIT", 400)], [("DEBIT", -400)])
+    assert club.has(holder) == 400
+    issuer = club.one(
+        "SELECT issuer FROM points_lot JOIN ledger_account AS account ON account.id = account_id WHERE holder = %s",
+        holder,
+    )
+    assert issuer == "airline"
+
+
+def test_a_member_with_too_few_miles_gets_no_stars(club: Club) -> None:
+    holder, account = club.member(), club.account(balance=399)
+    body = {"from": MILES, "to": STARS, "holder": holder, "points": 400, "exchange_no": club.number("X")}
+    run = club.ask(start_exchange, **body, account=account, happened_at=LATER)
+    assert (run["state"], run["results"]["error"]["code"]) == ("undone", "provider.insufficient")
+    assert club.has(holder) == 0
+
+
+def test_the_members_number_outside_lies_open_nowhere(club: Club) -> None:
+    holder, account = rich(club), club.account()
+    body = {"from": STARS, "to": MILES, "holder": holder, "points": 300, "exchange_no": club.number("X")}
+    club.ask(start_exchange, **body, account=account, happened_at=LATER)
+    assert club.start(start_exchange, **body, account=account, happened_at=LATER)
+    for query in (
+        "SELECT input::text || results::text AS text FROM flow_run",
+        "SELECT result::text AS text FROM flow_step",
+        "SELECT detail::text || key AS text FROM ledger_transfer",
+        "SELECT answer::text || coalesce(encode(body, 'escape'), '') AS text FROM effect",
+    ):
+        assert not [row for row in club.rows(query) if account in (row["text"] or "")]
