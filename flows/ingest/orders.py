@@ -16,6 +16,7 @@ from flows.ingest.intake import Intake
 from flows.ingest.store import Bundle
 from flows.ingest.units import Units, to_base_units
 from flows.one_stock.geography import locate
+from flows.points.sales import start_for_orders
 from flows.runtime import quarantine
 from flows.runtime.database import UnitOfWork
 from flows.runtime.flow import Start
@@ -157,7 +158,7 @@ def _insert(
     indexes = list(lines)
     sealed = _seal(uow, batch, values, indexes)
     new = [_new_order(uow, batch, values[index], lines[index], index, sealed) for index in indexes]
-    starts = []
+    starts, completed = [], []
     for inserted in orders.insert_orders(uow.connection, new):
         index = indexes[inserted.position]
         if not inserted.same:
@@ -168,7 +169,9 @@ def _insert(
             starts.append(_fulfil(batch.head_of(index), inserted.order_id))
         else:
             orders.add_event(uow.connection, inserted.order_id, values[index]["kind"], {})
+            completed.append(inserted.order_id)
     start_runs(uow, starts)
+    start_for_orders(uow, batch.head.owner, batch.head.brand, completed)
     numbers = [values[index]["order_no"] for index in indexes]
     outcome.linked |= quarantine.is_awaited(uow.connection, batch.head.owner, batch.head.brand, "order", numbers)
 

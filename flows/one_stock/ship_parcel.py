@@ -20,6 +20,7 @@ from flows.one_stock import reservation
 from flows.one_stock.documents import find_location, outside_names, parcel_document
 from flows.one_stock.rulebooks import rulebook_of
 from flows.one_stock.shortfall import start_resolving
+from flows.points.sales import start_for_parcel
 from flows.runtime import runs
 from flows.runtime.database import UnitOfWork
 from flows.runtime.flow import Finish, Flow, Goto, OnReject, Park, Run, Start, outside, step, wait_for
@@ -201,6 +202,7 @@ def _close(
         shipped_at=word["shipped_at"],
     )
     orders.add_event(uow.connection, parcel["order_id"], "parcel_closed", {"parcel_no": parcel["parcel_no"]})
+    start_for_parcel(uow, run.owner, run.brand, parcel["order_id"], parcel["parcel_no"])
     told = [{"line_no": line["line_no"], "shipped": line["shipped"], "lacking": line["lacking"]} for line in lines]
     return {"outcome": "shipped", "lines": told}
 

@@ -34,7 +34,8 @@ def expire_holds(hub: Hub, uow: UnitOfWork, now: datetime) -> bool:
 
 def expire_lots(hub: Hub, uow: UnitOfWork, now: datetime) -> bool:
     """What is due by now expires."""
-    return any([ledger_expiry.expire_lots(uow.connection, owner, as_of=now, now=now) for owner in owners(hub)])
+    lots = [ledger_expiry.expire_lots(uow.connection, owner, as_of=now, now=now) for owner in owners(hub)]
+    return any(lots)
 
 
 def take_in(hub: Hub, uow: UnitOfWork, now: datetime) -> bool:

@@ -4,12 +4,10 @@ The brand's programmes that have a rule for the channel on the day of the sale; 
 without a points rulebook starts nothing.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
-
-from psycopg import Connection
-from psycopg.rows import DictRow
 
 from canonical_model.order import OrderKind
 from canonical_model.store import orders
@@ -27,17 +25,21 @@ Order = Mapping[str, Any]
 
 def start_for_orders(uow: UnitOfWork, owner: str, brand: str, order_ids: Sequence[int]) -> None:
     """New orders that nothing is sent for: sales that the buyer carried out earn, returns take back."""
-    rules = rules_of(uow.connection, owner)
-    if not order_ids or not _of_brand(rules, brand):
+    if not order_ids:
         return
+    rules = rules_of(uow.connection, owner)
+    if not _of_brand(rules, brand):
+        return
+    found = store.list_orders(uow.connection, order_ids)
+    carried_out = [order for order in found if order["kind"] not in (OrderKind.RETURN, OrderKind.DELIVERY)]
+    holders = _holders(uow, carried_out)
     starts: list[Start] = []
-    for order_id in order_ids:
-        order = orders.get_order(uow.connection, owner, brand, order_id)
+    for order in carried_out:
+        lines = [_line(line, 0, line["quantity"]) for line in order["lines"]]
+        starts += _earns(rules, order, lines, holders.get(order["id"]), None)
+    for order in found:
         if order["kind"] == OrderKind.RETURN:
             starts += _claw_backs(uow, rules, order)
-        elif order["kind"] != OrderKind.DELIVERY:
-            lines = [_line(line, 0, line["quantity"]) for line in order["lines"]]
-            starts += _earns(uow, rules, order, lines, None)
     start_runs(uow, starts)
 
 
@@ -46,15 +48,15 @@ def start_for_parcel(uow: UnitOfWork, owner: str, brand: str, order_id: int, par
     rules = rules_of(uow.connection, owner)
     if not _of_brand(rules, brand):
         return
-    order = orders.get_order(uow.connection, owner, brand, order_id)
-    [parcel] = [parcel for parcel in order["parcels"] if parcel["parcel_no"] == parcel_no]
+    [order] = store.list_orders(uow.connection, [order_id])
+    parcel = orders.get_parcel(uow.connection, owner, brand, parcel_no)
     shipped = {line["line_no"]: line["shipped"] for line in parcel["lines"] if line["shipped"]}
     lines = [
         _line(line, line["shipped"] - shipped[line["line_no"]], line["shipped"])
         for line in order["lines"]
         if line["line_no"] in shipped
     ]
-    start_runs(uow, _earns(uow, rules, order, lines, parcel_no))
+    start_runs(uow, _earns(rules, order, lines, _holders(uow, [order]).get(order_id), parcel_no))
 
 
 def _of_brand(rules: PointsRulebook, brand: str) -> list[str]:
@@ -73,14 +75,10 @@ def _line(line: Mapping[str, Any], before: int, after: int) -> dict[str, Any]:
 
 
 def _earns(
-    uow: UnitOfWork, rules: PointsRulebook, order: Order, lines: Sequence[Mapping[str, Any]], part: str | None
+    rules: PointsRulebook, order: Order, lines: Sequence[Mapping[str, Any]], holder: str | None, part: str | None
 ) -> list[Start]:
-    programmes = _earning(rules, order["brand"], order["channel"], order["placed_at"])
-    code = order["member_code"]
-    if not programmes or not lines or not code or any(line["amount_minor"] < 0 for line in lines):
-        return []
-    holder = _holders(uow.connection, uow, order, [code]).get(code)
-    if holder is None:
+    """One for each programme; none of a buyer who is no member, nor of lines that cost less than nothing."""
+    if holder is None or not lines or any(line["amount_minor"] < 0 for line in lines):
         return []
     body = {
         "holder": holder,
@@ -92,7 +90,7 @@ def _earns(
     }
     return [
         earn_start(order["owner"], order["brand"], {"programme": name, **body}, order["traceparent"])
-        for name in programmes
+        for name in _earning(rules, order["brand"], order["channel"], order["placed_at"])
     ]
 
 
@@ -108,19 +106,33 @@ def _earning(rules: PointsRulebook, brand: str, channel: str, at: datetime) -> l
     ]
 
 
-def _holders(connection: Connection[DictRow], uow: UnitOfWork, order: Order, codes: Sequence[str]) -> dict[str, str]:
-    """Members by number; a number of the order's own system is trusted before those of others."""
-    schemes = [order["system"], *(system for system in uow.services.estate.systems if system != order["system"])]
-    return store.find_holders(connection, order["owner"], order["brand"], schemes, codes)
+def _holders(uow: UnitOfWork, found: Sequence[Order]) -> dict[int, str]:
+    """The buyers that are members, by order; a number of the order's own system is trusted before those of others."""
+    systems = uow.services.estate.systems
+    codes: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for order in found:
+        if order["member_code"]:
+            codes[order["owner"], order["brand"], order["system"]].add(order["member_code"])
+    known = {
+        company: store.find_holders(
+            uow.connection, *company[:2], [company[2], *(each for each in systems if each != company[2])], wanted
+        )
+        for company, wanted in codes.items()
+    }
+    return {
+        order["id"]: holder
+        for order in found
+        if (holder := known.get((order["owner"], order["brand"], order["system"]), {}).get(order["member_code"]))
+    }
 
 
 def _claw_backs(uow: UnitOfWork, rules: PointsRulebook, order: Order) -> list[Start]:
     """For each programme in which the sale earned, if its buyer is a member."""
-    sold_under = order["body"]["returns_order_no"]
+    sold_under = order["returns_order_no"]
     sale_id = orders.find_order_id(uow.connection, order["owner"], order["brand"], order["channel"], sold_under)
     if sale_id is None:
         return []
-    sale = orders.get_order(uow.connection, order["owner"], order["brand"], sale_id)
+    [sale] = store.list_orders(uow.connection, [sale_id])
     if not sale["member_code"]:
         return []
     body = {

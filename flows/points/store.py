@@ -84,6 +84,23 @@ def find_holders(
     return {row["outside_id"]: str(row["inner_id"]) for row in rows}
 
 
+def list_orders(connection: Connection[DictRow], order_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """These orders by id, each with its ``lines`` and with the number of the order that it returns, if it does."""
+    rows = connection.execute(
+        "SELECT id, owner, brand, channel, order_no, kind, placed_at, member_code, system, traceparent,"
+        " body ->> 'returns_order_no' AS returns_order_no FROM sales_order WHERE id = ANY (%s) ORDER BY id",
+        [list(order_ids)],
+    ).fetchall()
+    lines: dict[int, list[DictRow]] = {row["id"]: [] for row in rows}
+    for line in connection.execute(
+        "SELECT order_id, line_no, sku_id, sku_code, quantity, shipped, amount_minor FROM sales_order_line"
+        " WHERE order_id = ANY (%s) ORDER BY order_id, line_no",
+        [list(order_ids)],
+    ):
+        lines[line["order_id"]].append(line)
+    return [{**row, "lines": lines[row["id"]]} for row in rows]
+
+
 def runs_of_sale(connection: Connection[DictRow], owner: str, brand: str, order_key: str) -> list[DictRow]:
     """The earns and claw-backs of a sale, in the order in which they were started; at most MAX_RUNS."""
     return connection.execute(_RUNS, [owner, brand, order_key, MAX_RUNS]).fetchall()
