@@ -225,9 +225,11 @@ def _sparse(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
 
 def _few(column: Sequence[int]) -> str | Sequence[int]:
     """Units, place by place; as one letter a place where all are few, which is smaller and faster."""
-    if not column or max(column) >= len(_LETTERS) or min(column) < 0:
+    try:
+        units = bytes(column)
+    except ValueError:
         return column
-    return bytes(column).translate(_TO_LETTERS).decode()
+    return units.translate(_TO_LETTERS).decode() if units and max(units) < len(_LETTERS) else column
 
 
 def _removed(words: Sequence[str | None]) -> dict[str, list[int]]:
