@@ -112,7 +112,7 @@ def test_points_given_back_keep_their_end_unless_it_passed() -> None:
     now, past, future = at(2026, 6, 1, 12), at(2026, 6, 1), at(2026, 6, 2)
     assert given_back_until(grace, future, now) == given_back_until(none, future, now) == future
     assert given_back_until(grace, None, now) is None
-    assert given_back_until(grace, past, now) == at(2026, 7, 2)
+    assert given_back_until(grace, past, now) == given_back_until(grace, now, now) == at(2026, 7, 2)
     assert given_back_until(none, past, now) == past
 
 

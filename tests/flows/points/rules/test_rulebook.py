@@ -7,7 +7,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from canonical_model.errors import Issue, NotFoundError, RecordError
@@ -233,7 +233,6 @@ def test_the_writer_of_these_tests_says_the_example_as_it_was() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(paths(DOCUMENT)), VALUES), min_size=1, max_size=3))
-@settings(max_examples=300)
 def test_a_document_with_anything_anywhere_is_read_or_refused_with_its_issues(
     changes: list[tuple[tuple[Any, ...], Any]],
 ) -> None:
