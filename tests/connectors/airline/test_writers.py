@@ -18,7 +18,7 @@ from canonical_model.errors import (
     UncertainError,
 )
 from canonical_model.ports import SystemConfig
-from connectors.airline.books import AirlineBooks
+from connectors.airline.books import PAGE_SIZE, AirlineBooks
 from connectors.airline.client import TOKEN, Tokens
 from connectors.airline.simulator import MAX_BODY_BYTES
 from connectors.kit.http import HttpClient
@@ -314,3 +314,11 @@ def test_a_token_that_cannot_be_read_sends_no_write(canned: Canned, token: bytes
     canned.says(GOOD)
     with pytest.raises((ConfigurationError, TransientError)):
         canned.writer.write(KEY, BODY)
+
+
+def test_the_books_are_read_over_all_their_pages(airline: LiveSystem) -> None:
+    numbers = [f"A{number:04}" for number in range(2 * PAGE_SIZE)]
+    airline.control("POST", "/_accounts", [{"account": number, "balance": 1} for number in numbers])
+    books = AirlineBooks(airline.config)
+    assert [row["accountNumber"] for row in books.accounts()] == sorted([MEMBER, CLOSED, *numbers])
+    assert [row["accountNumber"] for row in books.transactions()] == [MEMBER, CLOSED, *numbers]

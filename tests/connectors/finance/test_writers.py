@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from canonical_model.errors import ConflictError, RejectedError, TransientError, UncertainError
-from connectors.finance.books import FinanceBooks
+from connectors.finance.books import PAGE_SIZE, FinanceBooks
 from flows.testing.live import LiveSystem
 from tests.connectors.finance.conftest import CLOSED, CUSTOMER, balance, booked, movement
 
@@ -149,3 +149,11 @@ def test_controls_say_no_in_the_companys_words(finance: LiveSystem) -> None:
         finance.control("POST", "/_move", {"account": CUSTOMER, "points": -1001})
     with pytest.raises(RejectedError, match="1008"):
         finance.control("POST", "/_accounts", [{"account": "A", "state": "?"}])
+
+
+def test_the_books_are_read_over_all_their_pages(finance: LiveSystem) -> None:
+    numbers = [f"A{number:04}" for number in range(2 * PAGE_SIZE)]
+    finance.control("POST", "/_accounts", [{"account": number, "balance": 1} for number in numbers])
+    books = FinanceBooks(finance.config)
+    assert [row["accountNo"] for row in books.accounts()] == sorted([CUSTOMER, CLOSED, *numbers])
+    assert [row["accountNo"] for row in books.movements()] == [CUSTOMER, CLOSED, *numbers]
