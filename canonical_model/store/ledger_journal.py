@@ -17,12 +17,14 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
 from canonical_model.errors import RejectedError
+from canonical_model.store.ledger_checks import Broken, wrong_with_books
 
 GENESIS: Final = bytes(32)
 SEAL_LIMIT: Final = 10_000
 WINDOW: Final = 100_000
 PAGE: Final = 5_000
 MAX_BROKEN: Final = 100
+NAMED: Final = 200_000
 HASH_BYTES: Final = 32
 DIGEST_BYTES: Final = 8
 
@@ -41,14 +43,6 @@ class Sealed:
     hash: str
     added: int = 0
     more: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """Something that is wrong: ``where`` (an entry, account, lot, hold or seal by its names), and what to do."""
-
-    where: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,119 +105,108 @@ def verify(
     """Compute the chain anew, and every balance, lot and hold; in pages, in bounded memory.
 
     ``sign``: the seals' signatures are checked with it. ``expected``: a head that was kept elsewhere, which must be
-    part of the chain. What is wrong is named, up to MAX_BROKEN things. Ask in a transaction of its own, and end it.
+    part of the chain; RejectedError (points.head) when it is none. What is wrong is named, up to MAX_BROKEN things.
+    Ask in a transaction of its own, and end it.
     """
     if connection.info.transaction_status == TransactionStatus.IDLE:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-    kept = _parse_head(expected) if expected else None
-    broken: list[Broken] = []
-    chain, entries, reached = GENESIS, 0, 0
-    for seq, each in enumerate(_seals(connection, owner), 1):
-        digests, before = b"", entries
-        while True:
-            page = _hashes(connection, owner, reached, each["transfer_id"], PAGE)
-            if kept is not None and entries <= kept[0] <= entries + page["entries"]:
-                upto = (kept[0] - entries) * HASH_BYTES
-                if _fold(chain, page["hashes"][:upto]).hex() != kept[1]:
-                    broken.append(
-                        Broken(f"entry {kept[0]}", "the kept head is not that of this chain; restore a backup")
-                    )
-                kept = None
-            chain = _fold(chain, page["hashes"])
-            digests += _digests(page["hashes"])
-            entries += page["entries"]
-            if page["entries"] < PAGE:
-                break
-            reached = page["last_id"]
-        found = _wrong_with_seal(connection, owner, each, seq, chain, entries, before, digests, sign)
-        reached = each["transfer_id"]
-        if found is not None:
-            broken.append(found)
+    chain = _Chain(connection, owner, sign, _parse_head(expected) if expected else None)
+    for row in _seals(connection, owner):
+        chain.check(row)
+        if len(chain.broken) >= MAX_BROKEN:
             break
-    if kept is not None and not broken:
-        broken.append(Broken(f"entry {kept[0]}", f"the kept head counts {kept[0]} entries, only {entries} are left"))
-    for check in (_UNBALANCED, _ACCOUNTS, _LOTS, _HOLDS):
-        if len(broken) < MAX_BROKEN:
-            rows = connection.execute(check, {"owner": owner, "limit": MAX_BROKEN - len(broken)})
-            broken.extend(Broken(row["place"], row["reason"]) for row in rows)
-    return Verified(entries, f"{entries}:{chain.hex()}", broken)
+    broken = chain.end()
+    broken.extend(wrong_with_books(connection, owner, MAX_BROKEN - len(broken)))
+    return Verified(chain.entries, f"{chain.entries}:{chain.hash.hex()}", broken)
 
 
-_UNBALANCED: Final = """
-    SELECT 'entry ' || max(transfer.key) AS place,
-        'its postings of ' || asset.code || ' sum to ' || sum(posting.amount) || ', not 0; restore them' AS reason
-    FROM ledger_posting AS posting
-    JOIN ledger_account AS account ON account.id = posting.account_id
-    JOIN ledger_asset AS asset ON asset.id = account.asset_id
-    LEFT JOIN ledger_transfer AS transfer ON transfer.id = posting.transfer_id
-    WHERE asset.owner = %(owner)s
-    GROUP BY posting.transfer_id, asset.id HAVING sum(posting.amount) <> 0
-    ORDER BY posting.transfer_id LIMIT %(limit)s
-"""
+class _Chain:
+    """The chain as it is computed anew, block by block; after a broken one it goes on from what was sealed."""
 
-_ACCOUNTS: Final = """
-    SELECT 'account ' || asset.code || ' ' || account.kind || ' ' || account.holder AS place,
-        'its balance is ' || account.balance || ', its postings say ' || coalesce(moved.amount, 0)
-            || '; set it to that' AS reason
-    FROM ledger_account AS account
-    JOIN ledger_asset AS asset ON asset.id = account.asset_id
-    LEFT JOIN (
-        SELECT posting.account_id, sum(posting.amount)::bigint AS amount
-        FROM ledger_posting AS posting JOIN ledger_account AS own ON own.id = posting.account_id
-        WHERE own.kind IN ('member', 'arrears') OR posting.transfer_id <= (
-            SELECT coalesce(max(transfer_id), 0) FROM ledger_seal WHERE owner = %(owner)s)
-        GROUP BY posting.account_id
-    ) AS moved ON moved.account_id = account.id
-    WHERE asset.owner = %(owner)s AND account.balance <> coalesce(moved.amount, 0)
-    ORDER BY account.id LIMIT %(limit)s
-"""
+    def __init__(
+        self, connection: Connection[DictRow], owner: str, sign: Sign | None, kept: tuple[int, str] | None
+    ) -> None:
+        self.broken: list[Broken] = []
+        self.hash = GENESIS
+        self.entries = 0
+        self._reached = 0
+        self._seq = 0
+        self._connection = connection
+        self._owner = owner
+        self._sign = sign
+        self._kept = kept
 
-_LOTS: Final = """
-    SELECT 'lot ' || lot.id || ' of ' || coalesce(origin.key, '?') AS place,
-        'it has ' || lot.remaining || ' left, its postings say ' || coalesce(moved.amount, 0)
-            || '; set it to that' AS reason
-    FROM points_lot AS lot
-    JOIN ledger_account AS account ON account.id = lot.account_id
-    JOIN ledger_asset AS asset ON asset.id = account.asset_id
-    LEFT JOIN ledger_transfer AS origin ON origin.id = lot.transfer_id
-    LEFT JOIN (
-        SELECT lot_id, sum(amount)::bigint AS amount FROM ledger_posting WHERE lot_id IS NOT NULL GROUP BY lot_id
-    ) AS moved ON moved.lot_id = lot.id
-    WHERE asset.owner = %(owner)s AND lot.remaining <> coalesce(moved.amount, 0)
-    ORDER BY lot.id LIMIT %(limit)s
-"""
+    def check(self, row: DictRow) -> None:
+        """Compare a seal with the entries that it is over."""
+        self._seq += 1
+        if row["seq"] != self._seq:
+            reason = f"it is missing, the next one there is {row['seq']}; restore it from a backup"
+            self.broken.append(Broken(f"seal {self._seq}", reason))
+            self._seq = row["seq"]
+        digests = self._read(row["transfer_id"])
+        sealed = bytes(row["hash"])
+        if (sealed, row["entries"]) != (self.hash, self.entries):
+            self.broken.extend(self._altered(row, digests))
+        self.hash, self.entries, self._reached = sealed, row["entries"], row["transfer_id"]
+        self._check_signature(row)
 
-_HOLDS: Final = """
-    WITH pinned AS (
-        SELECT pin.lot_id, sum(pin.amount) AS amount
-        FROM ledger_hold AS hold JOIN ledger_hold_lot AS pin ON pin.hold_id = hold.id
-        WHERE hold.owner = %(owner)s AND hold.state = 'active' GROUP BY pin.lot_id
-    ), kept AS (
-        SELECT lot.id, lot.held, lot.account_id FROM points_lot AS lot
-        JOIN ledger_account AS account ON account.id = lot.account_id
-        JOIN ledger_asset AS asset ON asset.id = account.asset_id
-        WHERE asset.owner = %(owner)s AND lot.held > 0
-    )
-    SELECT 'lot ' || coalesce(kept.id, pinned.lot_id) AS place,
-        'it keeps ' || coalesce(kept.held, 0) || ', its holds say ' || coalesce(pinned.amount, 0)
-            || '; set it to that' AS reason
-    FROM kept FULL JOIN pinned ON pinned.lot_id = kept.id
-    WHERE coalesce(kept.held, 0) <> coalesce(pinned.amount, 0)
-    UNION ALL
-    SELECT 'account ' || asset.code || ' ' || account.kind || ' ' || account.holder,
-        'it keeps ' || account.held || ', its lots say ' || coalesce(sums.held, 0) || '; set it to that'
-    FROM ledger_account AS account
-    JOIN ledger_asset AS asset ON asset.id = account.asset_id
-    LEFT JOIN (SELECT account_id, sum(held) AS held FROM kept GROUP BY account_id) AS sums
-        ON sums.account_id = account.id
-    WHERE asset.owner = %(owner)s AND account.held <> coalesce(sums.held, 0)
-    UNION ALL
-    SELECT 'hold ' || hold.key, 'its lots do not add up to its ' || hold.amount || '; void it'
-    FROM ledger_hold AS hold
-    WHERE hold.owner = %(owner)s AND hold.state = 'active' AND hold.amount <> (
-        SELECT coalesce(sum(pin.amount), 0) FROM ledger_hold_lot AS pin WHERE pin.hold_id = hold.id)
-    LIMIT %(limit)s
-"""
+    def end(self) -> list[Broken]:
+        """What is wrong, when no seal is left."""
+        if self._kept is not None and not self.broken:
+            count = self._kept[0]
+            reason = f"the kept head counts {count} entries, only {self.entries} are left; restore a backup"
+            self.broken.append(Broken(f"entry {self.entries + 1}", reason))
+        return self.broken[:MAX_BROKEN]
+
+    def _read(self, until: int) -> bytes:
+        """Fold the entries up to a transfer; the first bytes of their hashes."""
+        after, parts = self._reached, []
+        while True:
+            page = _hashes(self._connection, self._owner, after, until, PAGE)
+            self._check_kept(page)
+            self.hash = _fold(self.hash, page["hashes"])
+            self.entries += page["entries"]
+            parts.append(_digests(page["hashes"]))
+            if page["entries"] < PAGE:
+                return b"".join(parts)
+            after = page["last_id"]
+
+    def _check_kept(self, page: DictRow) -> None:
+        if self._kept is None or not self.entries <= self._kept[0] <= self.entries + page["entries"]:
+            return
+        count, kept = self._kept
+        if _fold(self.hash, page["hashes"][: (count - self.entries) * HASH_BYTES]).hex() != kept:
+            reason = "this is not the entry that the kept head was computed over; restore a backup"
+            self.broken.append(Broken(f"entry {count}", reason))
+        self._kept = None
+
+    def _altered(self, row: DictRow, digests: bytes) -> Iterator[Broken]:
+        """Which entries of a block are not those that were sealed."""
+        sealed, there = _cut(bytes(row["digests"])), _cut(digests)
+        names = _names(self._connection, self._owner, self._reached, row["transfer_id"])
+        known, found = set(sealed), set(there)
+        lost = [at for at, digest in enumerate(sealed) if digest not in found]
+        new = [at for at, digest in enumerate(there) if digest not in known]
+        first = row["entries"] - len(sealed)
+        for place in new:
+            number = f"entry {names[place]}" if place < len(names) else f"entry {first + place + 1}"
+            if place in lost:
+                yield Broken(number, "it or its postings are not what was sealed; restore them from a backup")
+            else:
+                yield Broken(number, "it came between entries that were sealed without it; remove it with its postings")
+        for place in lost:
+            if place not in new:
+                yield Broken(f"entry {first + place + 1}", "it was sealed and is no longer there; restore a backup")
+        if not new and not lost:
+            yield Broken(f"seal {row['seq']}", "its hash is not that of its entries; restore it from a backup")
+
+    def _check_signature(self, row: DictRow) -> None:
+        if self._sign is None:
+            return
+        wanted = self._sign(head_text(self._owner, row["seq"], row["entries"], bytes(row["hash"]).hex()))
+        if not hmac.compare_digest(wanted.encode(), str(row["signature"]).encode()):
+            reason = "its signature is not ours, the chain was written anew; restore a backup"
+            self.broken.append(Broken(f"seal {row['seq']}", reason))
 
 
 def _last_seal(connection: Connection[DictRow], owner: str) -> DictRow:
@@ -280,26 +263,16 @@ def _seals(connection: Connection[DictRow], owner: str) -> Iterator[DictRow]:
         after = rows[-1]["seq"]
 
 
-def _wrong_with_seal(
-    connection: Connection[DictRow],
-    owner: str,
-    row: DictRow,
-    seq: int,
-    chain: bytes,
-    entries: int,
-    before: int,
-    digests: bytes,
-    sign: Sign | None,
-) -> Broken | None:
-    if row["seq"] != seq:
-        return Broken(f"seal {seq}", f"it is missing; the next one there is {row['seq']}; restore it from a backup")
-    if (bytes(row["hash"]), row["entries"]) != (chain, entries):
-        return Broken(f"seal {seq}", f"the entries after the {before}th are not those that were sealed")
-    if sign is not None:
-        signature = sign(head_text(owner, seq, entries, chain.hex()))
-        if not hmac.compare_digest(signature.encode(), str(row["signature"]).encode()):
-            return Broken(f"seal {seq}", "its signature is not ours: the chain was written anew; restore a backup")
-    return None
+def _cut(digests: bytes) -> list[bytes]:
+    return [digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES)]
+
+
+def _names(connection: Connection[DictRow], owner: str, after: int, until: int) -> list[str]:
+    rows = connection.execute(
+        "SELECT brand, key FROM ledger_transfer WHERE owner = %s AND id > %s AND id <= %s ORDER BY id LIMIT %s",
+        [owner, after, until, NAMED],
+    )
+    return [f"{row['brand']} {row['key']}" for row in rows]
 
 
 def _parse_head(text: str) -> tuple[int, str]:

@@ -49,16 +49,10 @@ def reverse(
     _check(key, amount, grace_days)
     content = {"reverses": transfer_id, "amount": amount, "happened_at": happened_at.astimezone(UTC)}
     print_of = fingerprint({**content, "grace_days": grace_days, "short": short, "detail": dict(detail or {})})
-    row = connection.execute(
-        _REVERSE,
-        [
-            *(owner, brand, key, print_of, transfer_id, amount, happened_at),
-            happened_at + timedelta(days=grace_days) if grace_days else None,
-            short is Short.ARREARS,
-            Jsonb(dict(detail or {})),
-            now,
-        ],
-    ).fetchone()
+    grace_until = happened_at + timedelta(days=grace_days) if grace_days else None
+    said = {**(detail or {}), **({"grace_until": grace_until.astimezone(UTC).isoformat()} if grace_until else {})}
+    asked = [owner, brand, key, print_of, transfer_id, amount, happened_at]
+    row = connection.execute(_REVERSE, [*asked, grace_until, short is Short.ARREARS, Jsonb(said), now]).fetchone()
     assert row is not None
     if row["outcome"] not in {"done", "repeated"}:
         raise _refused(key, transfer_id, amount, row)

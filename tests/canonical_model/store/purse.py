@@ -36,8 +36,14 @@ class Purse:
     def __init__(self, connection: Connection[DictRow], owner: str = OWNER) -> None:
         self.connection = connection
         self.owner = owner
-        self.stars = ledger.ensure_asset(connection, owner, BRAND, "stars", AssetKind.POINTS, "Stars")
-        self.leaves = ledger.ensure_asset(connection, owner, "linmu", "leaves", AssetKind.POINTS, "Leaves")
+        self.stars = self._asset(BRAND, "stars")
+        self.leaves = self._asset("linmu", "leaves")
+
+    def _asset(self, brand: str, code: str) -> int:
+        known = ledger.find_asset(self.connection, self.owner, f"{brand}/{code}")
+        if known is not None:
+            return int(known["id"])
+        return ledger.ensure_asset(self.connection, self.owner, brand, code, AssetKind.POINTS)
 
     def apply(self, command: Command, day: float | None = None) -> Done:
         now = command.happened_at if day is None else at(day)
