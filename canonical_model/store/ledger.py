@@ -15,7 +15,10 @@ from psycopg.rows import DictRow
 
 from canonical_model.errors import ConflictError, NotFoundError, RejectedError
 from canonical_model.ledger import AssetKind, Balance, Command, Done, Give, Move, Short, Take
+from canonical_model.store.ledger_batch import Batch
 from canonical_model.store.ledger_commands import Checked, column, conflict, insufficient, too_many_lots, unknown
+
+MAX_BATCH: Final = 1000
 
 _APPLY_ONE: Final = (
     "SELECT * FROM ledger_apply_one(%s, %s, %s, %s, %s, %s, %s, %s::bigint, %s::integer, %s, %s::jsonb, %s::text[],"
@@ -77,7 +80,21 @@ def apply(
     happened since, ConflictError (points.key_conflict) for another. RejectedError: points.insufficient (its context
     says what is ``available`` and ``wanted``), points.unknown, points.limit, and what ``Checked`` says.
     """
-    return [_one(connection, owner, brand, command, now) for command in commands]
+    if len(commands) == 1:
+        return [_one(connection, owner, brand, commands[0], now)]
+    answers: list[Done | RejectedError | None] = [None] * len(commands)
+    for start in range(0, len(commands), MAX_BATCH):
+        batch: dict[int, Checked] = {}
+        for place in range(start, min(start + MAX_BATCH, len(commands))):
+            try:
+                batch[place] = Checked(commands[place])
+            except RejectedError as error:
+                answers[place] = error
+        if batch:
+            done = Batch(connection, owner, brand, [*batch.values()]).apply(now)
+            for place, answer in zip(batch, done, strict=True):
+                answers[place] = answer
+    return [answer for answer in answers if answer is not None]
 
 
 def apply_one(connection: Connection[DictRow], owner: str, brand: str, command: Command, *, now: datetime) -> Done:

@@ -1,7 +1,7 @@
 """What a command for the ledger may be, its fingerprint, and what is answered to one that is not done."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC
 from typing import Any, Final
@@ -166,6 +166,6 @@ def too_many_lots(command: Command) -> LimitError:
     )
 
 
-def column(values: list[Any]) -> str:
+def column(values: Sequence[Any]) -> str:
     """A PostgreSQL array, as text: what JSON and it write differently (lists, control characters) is not in them."""
     return "{" + orjson.dumps(values)[1:-1].decode() + "}"

@@ -221,6 +221,10 @@ BEGIN
         END IF;
     END LOOP;
 
+    IF cardinality(v_amounts) > 30000 THEN
+        outcome := 'limit';
+        RETURN;
+    END IF;
     id := nextval('ledger_transfer_id_seq');
     FOR i IN v_takes + 1 .. v_purses LOOP
         v_left := p_amounts[i];
@@ -231,7 +235,7 @@ BEGIN
         FOR v_row IN
             SELECT account.id, account.balance FROM ledger_account AS account
             WHERE account.asset_id = p_assets[i] AND account.wallet = v_wallets[i] AND account.kind = 'arrears'
-            ORDER BY account.id
+            ORDER BY account.holder COLLATE "C"
         LOOP
             v_units := least(v_left, -v_row.balance - coalesce((
                 SELECT sum(owed.amount)::bigint FROM unnest(v_of, v_amounts) AS owed (account_id, amount)
@@ -246,10 +250,6 @@ BEGIN
     v_of := v_of || v_accounts[v_purses + 1 :];
     v_lots := v_lots || array_fill(NULL::bigint, ARRAY[cardinality(p_roles) - v_purses]);
     v_amounts := v_amounts || p_amounts[v_purses + 1 :];
-    IF cardinality(v_amounts) > 32000 THEN
-        outcome := 'limit';
-        RETURN;
-    END IF;
     IF ledger_write(
         p_owner, p_brand, p_now, ARRAY[id], ARRAY[p_key], ARRAY[p_fingerprint], ARRAY[p_kind], ARRAY[p_reference],
         ARRAY[p_reverses], ARRAY[p_rules_version], ARRAY[p_happened], ARRAY[p_detail],
