@@ -24,7 +24,7 @@ SETTINGS: Final = {
     "user": "YIPAN",
     "password": "yipan-demo",
     "page_rows": "500",
-    "hold_s": "1800",
+    "hold_s": "1200",
     "deliver_s": "86400",
     "zone": "Asia/Shanghai",
 }

@@ -13,11 +13,13 @@ from canonical_model.errors import ConflictError, HubError, LimitError, NotFound
 from canonical_model.ports import SystemConfig
 from connectors.giftco.sign import signed_headers
 from connectors.kit.http import HttpClient, Response, json_object
+from connectors.kit.references import plain_reference
 
 PREORDERS: Final = "/v2/preorders"
 GOODS: Final = "/v2/goods"
 PAGE_SIZE: Final = 200
 MAX_PAGES: Final = 10_000
+KEY_LENGTH: Final = 128
 
 _REFUSALS: Final[Mapping[str, tuple[type[RejectedError], str, str]]] = {
     "UNKNOWN_GOODS": (RejectedError, "supplier.unknown_goods", "correct the goods' number or take them off the shelf"),
@@ -47,7 +49,8 @@ class GiftcoClient:
     def send(self, path: str, key: str, content: Mapping[str, Any]) -> dict[str, Any]:
         """Post ``content`` once under ``key``; the answer. UncertainError when no usable one came."""
         body = orjson.dumps(content)
-        headers = self._sign("POST", self._root + path, key=key, now_s=time.time(), body=body)
+        plain = plain_reference(key, KEY_LENGTH)
+        headers = self._sign("POST", self._root + path, key=plain, now_s=time.time(), body=body)
         sent = {**headers, "Content-Type": "application/json"}
         return json_object(self._http.send("POST", path, content=body, headers=sent), write=True)
 

@@ -24,10 +24,10 @@ from connectors.kit.outgoing import HubClient, api_key_dress
 from connectors.kit.preorders import PreOrders, preorder_controls
 from connectors.kit.simulator import Options, json_response, parse_options, serve, simulator_app
 
-SETTINGS: Final = {"app_key": "demo", "app_secret": "demo-secret", "hold_s": "1800", "ship_s": "86400"}
+SETTINGS: Final = {"app_key": "demo", "app_secret": "demo-secret", "hold_s": "1200", "ship_s": "86400"}
 BUSY: Final = "busy"
 MAX_PAGE_SIZE: Final = 500
-MAX_KEY: Final = 200
+MAX_KEY: Final = 128
 MAX_BODY_BYTES: Final = 1024 * 1024
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from connectors.kit.books import Books
 from connectors.kit.simulator import json_response
 
-MAX_ITEMS: Final = 100
+MAX_ITEMS: Final = 500
 MAX_PIECES: Final = 9_999
 MAX_AMOUNT: Final = 10**12
 MAX_HOLD_S: Final = 10**8

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Protocol
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -107,17 +107,22 @@ class Supplier:
     def to_its_end(self, writer: str, document: Mapping[str, Any], faults: list[str]) -> Receipt:
         """What the runtime does: one key, after each doubt by the writer's idempotency, until there is an answer."""
         key = self.new(f"points.redeem:{writer}")
-        spec = self.live.connector.manifest.writer(writer)
-        assert spec is not None
         for fault in faults:
-            if spec.idempotency is Idempotency.READ_BACK and (landed := self._find(writer, key)):
+            if landed := self._find(writer, key):
                 return landed
             with self.live.faults(**{fault: 1}), pytest.raises((UncertainError, TransientError)):
                 self.do(writer, document, key)
-        landed = self._find(writer, key) if spec.idempotency is Idempotency.READ_BACK else None
-        return landed or self.do(writer, document, key)
+        return self.again(writer, document, key)
+
+    def again(self, writer: str, document: Mapping[str, Any], key: str) -> Receipt:
+        """What follows a doubt: by the writer's idempotency the same key again, or a look first."""
+        return self._find(writer, key) or self.do(writer, document, key)
 
     def _find(self, writer: str, key: str) -> Receipt | None:
+        spec = self.live.connector.manifest.writer(writer)
+        assert spec is not None
+        if spec.idempotency is not Idempotency.READ_BACK:
+            return None
         return self.live.connector.writers[writer].find(key)
 
 
@@ -203,9 +208,11 @@ class Beliefs:
         self.states[receipt.outside_id] = state
 
 
-DEEDS = ("reserve", "confirm", "cancel", "lapse", "ship")
+DEEDS = ("reserve", "reserve", "confirm", "confirm", "cancel", "lapse", "ship")
 FAULTS = st.lists(st.sampled_from(["drop_answer", "error500"]), max_size=2)
-LIFE = st.lists(st.tuples(st.sampled_from(DEEDS), st.integers(0, 1), st.integers(1, 3), FAULTS), max_size=10)
+LIFE = st.lists(
+    st.tuples(st.sampled_from(DEEDS), st.integers(0, 1), st.integers(1, 3), FAULTS), min_size=5, max_size=12
+)
 
 
 class SupplierBehaviour:
@@ -365,6 +372,21 @@ class SupplierBehaviour:
             assert supplier.refusal(writer, mixed).code == "supplier.unknown_order"
         assert (supplier.state(mine["order_no"]), supplier.state(theirs["order_no"])) == ("held", "held")
 
+    @pytest.mark.parametrize("key", ["k" * 300, "points.spend:yunshang:会员-1:reserve", "<&>'\" ]]>", "a:b#2:undo"])
+    def test_any_key_lands_its_own_order_once(self, supplier: Supplier, key: str) -> None:
+        sku, numbers = supplier.sell(), [supplier.new("PM"), supplier.new("PM")]
+        first = supplier.do("reserve", order(numbers[0], sku), key)
+        other = supplier.do("reserve", order(numbers[1], sku), f"{key}#2")
+        assert supplier.again("reserve", order(numbers[0], sku), key) == first
+        assert first.outside_id != other.outside_id
+        assert supplier.free(sku) == STOCK - 4
+
+    def test_an_order_may_have_as_long_a_number_as_we_give(self, supplier: Supplier) -> None:
+        number, sku = f"{supplier.new('yunshang:')}{'号' * 230}", supplier.sell()
+        held = supplier.do("reserve", order(number, sku))
+        supplier.do("confirm", {"order_no": number, "document": held.outside_id})
+        assert supplier.state(number) == "ordered"
+
     def test_stock_is_never_oversold_in_a_rush(self, supplier: Supplier) -> None:
         sku = supplier.sell()
 
@@ -414,6 +436,10 @@ class SupplierBehaviour:
             supplier.live.control(method, path, body)
 
     @examples(max_examples=25, deadline=None)
+    @example(life=[("reserve", 0, 3, []), ("confirm", 0, 1, ["drop_answer"]), ("lapse", 0, 1, [])])
+    @example(life=[("reserve", 0, 3, ["drop_answer"]), ("confirm", 0, 1, []), ("ship", 0, 1, []), ("cancel", 0, 1, [])])
+    @example(life=[("reserve", 0, 3, []), ("reserve", 1, 2, []), ("lapse", 0, 1, []), ("reserve", 1, 2, ["error500"])])
+    @example(life=[("reserve", 0, 3, []), ("confirm", 0, 1, []), ("cancel", 0, 1, ["drop_answer", "error500"])])
     @given(life=LIFE)
     def test_their_books_say_what_our_writers_were_told(self, supplier: Supplier, life: list[Any]) -> None:
         """Any life of orders, with answers lost and servers failing in between."""

@@ -113,7 +113,7 @@ class TestGiftcoOrders(SupplierBehaviour):
         "change",
         [
             {"items": []},
-            {"items": [ITEM] * 101},
+            {"items": [ITEM] * 501},
             {"items": [{**ITEM, "quantity": 0}]},
             {"items": [{**ITEM, "quantity": 10_000}]},
             {"items": [{**ITEM, "points": "1"}]},
