@@ -61,7 +61,7 @@ class _Body(BaseModel):
 _B = TypeVar("_B", bound=_Body)
 
 
-class _SoldLine(_Body):
+class SoldLine(_Body):
     line_no: LineNo
     sku: Code
     quantity: Units
@@ -88,7 +88,7 @@ class Earn(_Lined):
     channel: Code = "-"
     part: Code | None = None
     happened_at: Moment
-    lines: Annotated[tuple[_SoldLine, ...], Field(min_length=1, max_length=MAX_LINES)]
+    lines: Annotated[tuple[SoldLine, ...], Field(min_length=1, max_length=MAX_LINES)]
 
 
 class _ReturnedLine(_Body):
@@ -121,6 +121,7 @@ class Spend(_Lined):
     programme: Code
     holder: Code
     order_no: Code
+    channel: Code = "-"
     happened_at: Moment
     region_code: Code
     supplier: Code

@@ -1,0 +1,107 @@
+"""What points do by the clock, one process at a time, whatever was done before."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from canonical_model.ledger import HoldCommand
+from canonical_model.store import ledger, ledger_holds, ledger_journal
+from flows.points.chores import every_chore
+from flows.points.requests import start_earn, start_expire
+from flows.runtime.chores import do_once
+from tests.flows.desk import Desk, statuses
+from tests.flows.ingest.test_members import member
+from tests.flows.ingest.test_points import entry
+from tests.flows.points.test_spend import rich
+from tests.flows.points.world import OWNER, STARS, Club, sale
+
+BY_NAME = {chore.name: chore for chore in every_chore()}
+
+
+def do(club: Club, name: str) -> None:
+    """A chore until there is nothing more to do."""
+    for _ in range(20):
+        if not do_once(club.hub, BY_NAME[name], datetime.now(UTC)):
+            return
+    raise AssertionError(f"{name} never ends")
+
+
+def test_the_journal_is_sealed_and_its_head_signed(club: Club) -> None:
+    rich(club)
+    do(club, "seal_points")
+    newest = club.rows("SELECT * FROM ledger_seal ORDER BY seq DESC LIMIT 1")[0]
+    last = club.one("SELECT max(id) FROM ledger_transfer")
+    assert newest["transfer_id"] >= last
+    verified = club.do(lambda uow: ledger_journal.verify(uow.connection, OWNER, sign=club.hub.vault.sign))
+    assert verified.broken == []
+    assert verified.entries == club.one("SELECT count(*) FROM ledger_transfer")
+
+
+def test_what_was_kept_too_long_is_free_again(club: Club) -> None:
+    holder = rich(club, 100)
+    past = datetime.now(UTC) - timedelta(hours=1)
+
+    def keep(uow: Any) -> None:
+        asset_id = ledger.get_asset(uow.connection, OWNER, STARS)["id"]
+        command = HoldCommand(club.number("H"), asset_id, holder, 60, past, past + timedelta(minutes=1))
+        ledger_holds.hold(uow.connection, OWNER, club.brand, command, now=past)
+
+    club.do(keep)
+    assert club.has(holder) == 40
+    do(club, "expire_points_holds")
+    assert club.has(holder) == 100
+
+
+def test_what_is_due_expires_within_the_hour_at_the_moment_it_was_due(club: Club) -> None:
+    holder = club.member()
+    body = {"programme": STARS, "holder": holder, "order_no": club.number(), "lines": sale(10_000)}
+    club.ask(start_earn, **body, happened_at="2024-05-06T12:00:00+08:00")
+    assert club.balance(holder).posted == 100
+    do(club, "expire_points")
+    assert club.balance(holder).posted == 0
+    at = club.one(
+        "SELECT happened_at FROM ledger_transfer AS transfer WHERE kind = 'expire' AND EXISTS (SELECT FROM"
+        " ledger_posting JOIN ledger_account AS account ON account.id = account_id"
+        " WHERE transfer_id = transfer.id AND holder = %s)",
+        holder,
+    )
+    assert at.isoformat() == "2025-05-31T16:00:00+00:00"
+
+
+def test_a_business_date_expires_what_was_due_before_it_and_no_more(club: Club) -> None:
+    holders = {}
+    for day in ("2023-02-28T23:59:59+08:00", "2023-03-01T00:00:00+08:00"):
+        holders[day] = club.member()
+        body = {"programme": STARS, "holder": holders[day], "order_no": club.number(), "lines": sale(10_000)}
+        club.ask(start_earn, **body, happened_at=day)
+    run = club.ask(start_expire, as_of="2024-03-01")
+    assert (run["outcome"], run["results"]["expire"]["lots"] >= 1) == ("expired", True)
+    assert [club.balance(holder).posted for holder in holders.values()] == [0, 100]
+    assert club.ask(start_expire, as_of="2024-03-01")["id"] == run["id"]
+
+
+def test_entries_of_sources_go_into_the_ledger_once_and_what_was_overdrawn_is_owed(stocked: Desk) -> None:
+    club = Club(stocked.hub)
+    assert statuses(stocked.push("members", member())) == ["accepted"]
+    holder = str(stocked.one("SELECT id FROM member"))
+    entries = [
+        entry(1, 100, expires_at="2099-01-01T00:00:00Z"),
+        entry(2, -30),
+        entry(3, -90),
+        entry(4, 7, programme="moons"),
+    ]
+    stocked.push("points", *entries)
+    do(club, "take_in_points")
+    assert not club.rows("SELECT id FROM ledger_transfer")
+    club.publish()
+    do(club, "take_in_points")
+    balance = club.balance(holder)
+    assert (balance.available, balance.arrears) == (0, 20)
+    assert club.has(holder, "yunshang/moons") == 7
+    stocked.push("points", entry(5, 50))
+    do(club, "take_in_points")
+    do(club, "take_in_points")
+    balance = club.balance(holder)
+    assert (balance.available, balance.arrears) == (30, 0)
+    keys = [row["key"] for row in club.rows("SELECT key FROM ledger_transfer ORDER BY id")]
+    assert keys == [f"entry:shop:P-{number}" for number in (1, 2, 3, 4, 5)]
+    club.sound()
