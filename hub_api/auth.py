@@ -24,7 +24,7 @@ MAX_KEY_LENGTH: Final = 128
 ALL: Final = "*"
 _UNKNOWN_KEY: Final = "the API key is unknown, expired or revoked; use one from `yipan key create`"
 _SCOPE: Final = re.compile(
-    r"\*|orders:read|orders:write|stock:read|members:read|ops:read|ops:write|data:write|data:unmask|estate:write|users:write"
+    r"\*|orders:read|orders:write|stock:read|members:read|points:(?:read|write|adjust|rules)|ops:read|ops:write|data:write|data:unmask|estate:write|users:write"
     r"|keys:write|audit:read|ingest:(\*|[A-Za-z0-9_-]{1,60})|channel:[A-Za-z0-9_-]{1,60}"
 )
 

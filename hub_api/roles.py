@@ -8,13 +8,13 @@ from typing import Final
 
 from canonical_model.errors import RejectedError
 
-_VIEWER: Final = frozenset({"ops:read", "orders:read", "stock:read"})
+_VIEWER: Final = frozenset({"ops:read", "orders:read", "stock:read", "points:read"})
 _OPERATOR: Final = _VIEWER | {"members:read", "ops:write", "estate:write"}
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "viewer": _VIEWER,
     "operator": _OPERATOR,
-    "steward": _OPERATOR | {"data:write", "data:unmask"},
+    "steward": _OPERATOR | {"data:write", "data:unmask", "points:adjust", "points:rules"},
     "finance": _VIEWER | {"audit:read"},
     "integrator": _VIEWER | {"data:write", "keys:write", "ingest:*"},
     "admin": frozenset({"*"}),

@@ -43,7 +43,7 @@ def reveal(hub: Hub, access: Access, what: str, subject_id: str, reason: str) ->
     """
     access.require("data", "unmask")
     check_reason(reason)
-    _refuse_numbers(reason)
+    refuse_numbers(reason)
     if access.channel is not None and what != "order":
         raise NotFoundError(f"there is no {what} {subject_id!r}", code=f"{what}.unknown")
     with hub.database.unit() as uow:
@@ -159,7 +159,7 @@ def _refuse_quotes(reason: str, values: Mapping[str, Any]) -> None:
         raise RejectedError("the reason repeats a personal value; say why, not whom", code="reason.personal")
 
 
-def _refuse_numbers(reason: str) -> None:
+def refuse_numbers(reason: str) -> None:
     """Nor what names somebody else."""
     text = unicodedata.normalize("NFKC", reason)
     if mobiles_in(text) or _EMAIL.search(text) or _IDENTITY.search(_BETWEEN.sub("", text)):
