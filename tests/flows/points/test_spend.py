@@ -96,14 +96,50 @@ def _end_the_hold(club: Club) -> None:
     club.do(lambda uow: ledger_holds.expire_holds(uow.connection, datetime.now(UTC) + timedelta(hours=1)))
 
 
-def _with_the_goods_confirmed(club: Club, body: dict[str, Any]) -> int:
-    """A spend whose supplier has said yes, and that is not posted yet."""
+def _while_the_yes_is_lost(club: Club, body: dict[str, Any]) -> int:
+    """A spend whose supplier has said yes without being heard, and whose points are no longer kept."""
     run_id = club.start(start_spend, **body)
     club.hub.runner.work("local")
-    for _ in range(2):
-        club.hub.runner.work("giftco", 1)
-    assert club.effects(run_id) == [("reserve", "confirmed"), ("confirm", "confirmed")]
+    club.hub.runner.work("giftco", 1)
+    club.faults("giftco", drop_answer=1.0)
+    club.until(run_id, lambda run: run["error"] is not None)
+    _end_the_hold(club)
     return run_id
+
+
+def test_a_yes_that_was_heard_after_the_hold_had_ended_takes_the_points_anew(club: Club) -> None:
+    holder = rich(club)
+    body = gift(club, holder)
+    run_id = _while_the_yes_is_lost(club, body)
+    club.faults("giftco", drop_answer=0.0)
+    assert club.ended(run_id)["outcome"] == "spent"
+    assert club.at_giftco(body["order_no"]) == ["ordered"]
+    balance = club.balance(holder)
+    assert (balance.available, balance.arrears) == (700, 0)
+
+
+def test_goods_go_back_when_their_points_were_spent_on_others_in_between(club: Club) -> None:
+    holder = rich(club)
+    body = gift(club, holder)
+    run_id = _while_the_yes_is_lost(club, body)
+    club.ask(start_spend, **gift(club, holder, 900, "cardco"))
+    club.faults("giftco", drop_answer=0.0)
+    run = club.ended(run_id)
+    assert (run["state"], run["outcome"]) == ("done", "lost")
+    assert club.at_giftco(body["order_no"]) == ["cancelled"]
+    balance = club.balance(holder)
+    assert (balance.available, balance.arrears) == (100, 0)
+
+
+def test_goods_that_were_shipped_without_their_points_are_a_persons_business(club: Club) -> None:
+    holder = rich(club)
+    body = gift(club, holder)
+    run_id = _while_the_yes_is_lost(club, body)
+    club.ask(start_spend, **gift(club, holder, 900, "cardco"))
+    club.tell("giftco", "/_ship")
+    club.faults("giftco", drop_answer=0.0)
+    run = club.ended(run_id)
+    assert (run["state"], run["error"]["code"]) == ("parked", "supplier.shipped")
 
 
 def test_points_whose_hold_ended_before_the_yes_take_the_goods_back(club: Club) -> None:
