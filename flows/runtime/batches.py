@@ -49,15 +49,14 @@ class Batches:
         return max(_size(head) - taken, 0)
 
     def group(self, claims: Sequence[Claim]) -> list[list[Claim]]:
-        """Runs to be carried on together; a run that does not stand at a batch step is a group of its own."""
-        together: defaultdict[Kind, list[Claim]] = defaultdict(list)
-        alone: list[list[Claim]] = []
+        """Runs to be carried on together; a run that does not stand at a batch step is a group of its own.
+
+        Who comes first is done first: what another run needs mostly came before it.
+        """
+        groups: defaultdict[Kind | int, list[Claim]] = defaultdict(list)
         for claim in claims:
-            if _joins(claim):
-                together[_kind(claim)].append(claim)
-            else:
-                alone.append([claim])
-        return [part for group in together.values() for part in _parts(group)] + alone
+            groups[_kind(claim) if _joins(claim) else claim.run.id].append(claim)
+        return [part for group in groups.values() for part in (_parts(group) if _joins(group[0]) else [group])]
 
     def is_batch(self, group: Sequence[Claim]) -> bool:
         """Whether the group is to be done as a batch, its own or one that gathers now."""

@@ -34,6 +34,14 @@ def test_many_orders_become_rows_in_one_transaction_each_in_its_own_trace(stocke
     assert [row["traceparent"] for row in starts] == traces
 
 
+def test_orders_that_came_after_their_goods_find_them_though_only_orders_are_applied_together(desk: Desk) -> None:
+    goods = desk.send("products", product("TEE"))
+    messages = [desk.send("orders", order(f"A{n}", "TEE")) for n in range(3)]
+    carried(desk, [goods, *messages])
+    assert not desk.rows("SELECT cause, source_id FROM quarantine")
+    assert applied_at(desk, "ingest.message") == 2
+
+
 def test_what_is_wrong_with_one_message_is_told_of_it_alone(stocked: Desk) -> None:
     stocked.push("orders", order("KNOWN", "TEE"))
     sent = [
