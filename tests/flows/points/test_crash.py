@@ -51,7 +51,8 @@ def test_a_spend_orders_once_and_pays_once_wherever_its_worker_dies(club: Club, 
 
 
 @pytest.mark.parametrize(
-    ("unit", "system", "booked"), [(GROUP, "finance", ("IN", 300)), (MILES, "airline", ("CREDIT", 148))]
+    ("unit", "system", "booked"),
+    [(GROUP, "finance", ("IN", 300)), pytest.param(MILES, "airline", ("CREDIT", 148), marks=pytest.mark.soak)],
 )
 def test_an_exchange_is_credited_once_wherever_its_worker_dies(
     club: Club, workers: Nest, unit: str, system: str, booked: tuple[str, int]
