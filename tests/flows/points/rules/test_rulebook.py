@@ -131,6 +131,17 @@ def test_a_table_that_says_too_much_or_too_little_is_told_what_to_write(tail: st
     assert word in issue.detail
 
 
+def test_growth_has_no_growth_of_its_own() -> None:
+    text = (
+        HEAD
+        + 'growth = "yunshang/growth"\n'
+        + GROWTH
+        + 'growth = "yunshang/more"\n'
+        + GROWTH.replace("/growth", "/more")
+    )
+    assert refused(text) == [(f"{STARS}.growth", "rules.growth")]
+
+
 @pytest.mark.parametrize(
     ("tail", "word"),
     [
