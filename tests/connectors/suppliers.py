@@ -4,11 +4,12 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Protocol
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from flows.testing.live import LiveSystem, live_system
 HOLD_S = 1800
 POINTS, CASH = 900, 305
 STOCK = 4
+TRIES = 5
 LIVE = ("held", "ordered", "shipped")
 
 
@@ -115,7 +117,10 @@ class Supplier:
         return self.again(writer, document, key)
 
     def again(self, writer: str, document: Mapping[str, Any], key: str) -> Receipt:
-        """What follows a doubt: by the writer's idempotency the same key again, or a look first."""
+        """What follows a doubt: by the writer's idempotency the same key again, or a look first; 5 times at most."""
+        for _ in range(TRIES - 1):
+            with suppress(UncertainError, TransientError):
+                return self._find(writer, key) or self.do(writer, document, key)
         return self._find(writer, key) or self.do(writer, document, key)
 
     def _find(self, writer: str, key: str) -> Receipt | None:
@@ -435,7 +440,7 @@ class SupplierBehaviour:
         with pytest.raises(HubError, match="422"):
             supplier.live.control(method, path, body)
 
-    @examples(max_examples=25, deadline=None)
+    @examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @example(life=[("reserve", 0, 3, []), ("confirm", 0, 1, ["drop_answer"]), ("lapse", 0, 1, [])])
     @example(life=[("reserve", 0, 3, ["drop_answer"]), ("confirm", 0, 1, []), ("ship", 0, 1, []), ("cancel", 0, 1, [])])
     @example(life=[("reserve", 0, 3, []), ("reserve", 1, 2, []), ("lapse", 0, 1, []), ("reserve", 1, 2, ["error500"])])
