@@ -24,46 +24,69 @@ CREATE OR REPLACE FUNCTION ledger_expire_these(p_owner text, p_lots bigint[], p_
 RETURNS bigint
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
-    v_count bigint;
+    v_lots bigint[];
+    v_accounts bigint[];
+    v_expired bigint[];
+    v_units bigint[];
+    v_dues timestamptz[];
+    v_entries bigint[];
+    v_ids bigint[];
 BEGIN
     PERFORM ledger_account_of(issuer.asset_id, 'expired', issuer.issuer) FROM (
         SELECT DISTINCT account.asset_id, lot.issuer
         FROM points_lot AS lot JOIN ledger_account AS account ON account.id = lot.account_id
         WHERE lot.id = ANY (p_lots) ORDER BY 1, 2
     ) AS issuer;
-    WITH lot AS MATERIALIZED (
-        SELECT lot.id, lot.account_id, lot.issuer, lot.due, lot.remaining - lot.held AS units, account.asset_id
-        FROM points_lot AS lot JOIN ledger_account AS account ON account.id = lot.account_id
+    -- One entry for each moment and account.
+    SELECT array_agg(due.id ORDER BY due.entry, due.id), array_agg(due.account_id ORDER BY due.entry, due.id),
+        array_agg(due.expired_id ORDER BY due.entry, due.id), array_agg(due.units ORDER BY due.entry, due.id),
+        array_agg(due.due ORDER BY due.entry, due.id), array_agg(due.entry ORDER BY due.entry, due.id)
+    INTO v_lots, v_accounts, v_expired, v_units, v_dues, v_entries
+    FROM (
+        SELECT lot.id, lot.account_id, lot.due, lot.remaining - lot.held AS units, expired.id AS expired_id,
+            dense_rank() OVER (ORDER BY lot.due, lot.account_id) AS entry
+        FROM points_lot AS lot
+        JOIN ledger_account AS account ON account.id = lot.account_id
+        CROSS JOIN LATERAL (
+            SELECT id FROM ledger_account
+            WHERE asset_id = account.asset_id AND kind = 'expired' AND holder = lot.issuer
+            OFFSET 0
+        ) AS expired
         WHERE lot.id = ANY (p_lots) AND lot.is_open AND lot.due <= p_as_of AND lot.remaining > lot.held
-    ), entry AS MATERIALIZED (
-        SELECT day.account_id, day.due, asset.brand, day.lots,
-            ledger_expiry_key(p_owner, asset.brand, asset.code, account.holder, day.due) AS key
-        FROM (SELECT account_id, due, count(*) AS lots FROM lot GROUP BY account_id, due) AS day
-        JOIN ledger_account AS account ON account.id = day.account_id
-        JOIN ledger_asset AS asset ON asset.id = account.asset_id
-    ), added AS (
+    ) AS due;
+    IF v_lots IS NULL THEN
+        RETURN 0;
+    END IF;
+    WITH added AS (
         INSERT INTO ledger_transfer (owner, brand, key, fingerprint, kind, happened_at, recorded_at, detail)
-        SELECT p_owner, brand, key, sha256(convert_to(key, 'UTF8')), 'expire', due, p_now,
-            jsonb_build_object('lots', lots)
-        FROM entry ORDER BY due, account_id
-        RETURNING id, brand, key
-    ), line AS (
-        SELECT added.id AS transfer_id, 1 AS side, lot.id AS lot_id, lot.account_id, -lot.units AS amount
-        FROM lot JOIN entry USING (account_id, due) JOIN added USING (brand, key)
-        UNION ALL
-        SELECT added.id, 2, NULL, expired.id, sum(lot.units)::bigint
-        FROM lot JOIN entry USING (account_id, due) JOIN added USING (brand, key)
-        JOIN ledger_account AS expired
-            ON expired.asset_id = lot.asset_id AND expired.kind = 'expired' AND expired.holder = lot.issuer
-        GROUP BY added.id, expired.id
-    ), posted AS (
-        INSERT INTO ledger_posting (transfer_id, line, account_id, lot_id, amount)
-        SELECT transfer_id, row_number() OVER (PARTITION BY transfer_id ORDER BY side, lot_id, account_id),
-            account_id, lot_id, amount
-        FROM line
+        SELECT p_owner, asset.brand, named.key, sha256(convert_to(named.key, 'UTF8')), 'expire', entry.due, p_now,
+            jsonb_build_object('lots', entry.lots)
+        FROM (
+            SELECT entry, min(account_id) AS account_id, min(due) AS due, count(*) AS lots
+            FROM unnest(v_entries, v_accounts, v_dues) AS line (entry, account_id, due) GROUP BY entry
+        ) AS entry
+        JOIN ledger_account AS account ON account.id = entry.account_id
+        JOIN ledger_asset AS asset ON asset.id = account.asset_id
+        CROSS JOIN LATERAL (
+            SELECT ledger_expiry_key(p_owner, asset.brand, asset.code, account.holder, entry.due) AS key
+            OFFSET 0
+        ) AS named
+        ORDER BY entry.entry
+        RETURNING id
     )
-    SELECT count(*) INTO v_count FROM lot;
-    RETURN v_count;
+    SELECT array_agg(id ORDER BY id) INTO v_ids FROM added;
+    INSERT INTO ledger_posting (transfer_id, line, account_id, lot_id, amount)
+    SELECT v_ids[line.entry],
+        row_number() OVER (PARTITION BY line.entry ORDER BY line.lot_id NULLS LAST, line.account_id),
+        line.account_id, line.lot_id, line.amount
+    FROM (
+        SELECT entry, account_id, lot_id, -units AS amount
+        FROM unnest(v_entries, v_accounts, v_lots, v_units) AS taken (entry, account_id, lot_id, units)
+        UNION ALL
+        SELECT entry, expired_id, NULL, sum(units)::bigint
+        FROM unnest(v_entries, v_expired, v_units) AS gone (entry, expired_id, units) GROUP BY entry, expired_id
+    ) AS line;
+    RETURN cardinality(v_lots);
 END
 $$;
 
@@ -76,9 +99,10 @@ DECLARE
 BEGIN
     v_lots := ARRAY(
         SELECT lot.id FROM points_lot AS lot
-        JOIN ledger_account AS account ON account.id = lot.account_id
-        JOIN ledger_asset AS asset ON asset.id = account.asset_id AND asset.owner = p_owner
-        WHERE lot.is_open AND lot.due <= p_as_of AND lot.remaining > lot.held
+        WHERE lot.is_open AND lot.due <= p_as_of AND lot.remaining > lot.held AND EXISTS (
+            SELECT FROM ledger_account AS account JOIN ledger_asset AS asset ON asset.id = account.asset_id
+            WHERE account.id = lot.account_id AND asset.owner = p_owner
+            OFFSET 0)
         ORDER BY lot.due, lot.id LIMIT p_limit);
     PERFORM FROM ledger_account AS account
     WHERE account.id IN (SELECT account_id FROM points_lot WHERE id = ANY (v_lots))

@@ -1,11 +1,14 @@
 """Holds keep units of certain lots until they end: posted, voided or expired, once."""
 
+import threading
+
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
 from canonical_model.errors import ConflictError, NotFoundError, RejectedError
-from canonical_model.store import ledger_expiry, ledger_holds
+from canonical_model.store import ledger_expiry, ledger_holds, ledger_journal
+from flows.runtime.database import Database
 from tests.canonical_model.store.purse import BRAND, OWNER, Purse, at
 
 
@@ -125,3 +128,43 @@ def test_a_hold_that_is_not_there_cannot_be_posted(purse: Purse) -> None:
         purse.post("nobody", 1)
     with pytest.raises(NotFoundError):
         ledger_holds.void_hold(purse.connection, OWNER, BRAND, "nobody", now=at(1))
+
+
+def test_a_hold_that_many_want_to_end_ends_once(database: Database) -> None:
+    rounds = 12
+    with database.unit() as uow:
+        purse = Purse(uow.connection)
+        purse.earn("7", 1_000)
+        for number in range(rounds):
+            purse.hold("7", 10, until=2, key=f"H{number}")
+        uow.commit()
+    ends: list[tuple[int, str]] = []
+
+    def end(how: str) -> None:
+        for number in range(rounds):
+            with database.unit() as uow:
+                purse = Purse(uow.connection)
+                match how:
+                    case "void":
+                        done = purse.void(f"H{number}")
+                    case "expire":
+                        done = ledger_holds.expire_holds(uow.connection, at(3), 1) > 0
+                    case _:
+                        try:
+                            done = not purse.post(f"H{number}", 10, key=f"{how}{number}").repeated
+                        except RejectedError as error:
+                            done = error.code != "points.hold_ended"
+                uow.commit()
+            if done:
+                ends.append((number, how))
+
+    threads = [threading.Thread(target=end, args=(how,)) for how in ("void", "expire", "post", "other post")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(ends) == rounds
+    with database.unit() as uow:
+        posted = sum("post" in how for _, how in ends)
+        assert Purse(uow.connection).lots("7") == [(1_000 - 10 * posted, 0)]
+        assert ledger_journal.verify(uow.connection, OWNER).broken == []

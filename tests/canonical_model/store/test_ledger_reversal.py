@@ -1,14 +1,19 @@
 """A reversal gives back exactly what was taken, to the lots it was taken from, and never more."""
 
+import threading
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from psycopg import Connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg import Connection, Rollback
 from psycopg.rows import DictRow
 
 from canonical_model.errors import ConflictError, NotFoundError, RejectedError
 from canonical_model.ledger import AccountKind, Short
 from canonical_model.store import ledger_expiry, ledger_journal, ledger_views
+from flows.runtime.database import Database
 from tests.canonical_model.store.purse import BRAND, OWNER, Purse, at
 
 
@@ -190,3 +195,82 @@ def test_an_amount_is_a_whole_number_within_limits(purse: Purse, amount: int) ->
     with pytest.raises(RejectedError) as refused:
         purse.reverse(purse.spend("7", 5), amount)
     assert code_of(refused) == "points.amount"
+
+
+lots = st.lists(st.tuples(st.integers(1, 40), st.integers(3, 30)), min_size=1, max_size=6)
+
+
+@given(lots=lots, wanted=st.integers(1, 300), cuts=st.lists(st.integers(1, 60), max_size=6), owed=st.booleans())
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_reversals_in_any_parts_give_every_lot_back_what_was_taken(
+    purse: Purse, lots: list[tuple[int, int]], wanted: int, cuts: list[int], owed: bool
+) -> None:
+    with suppress(Rollback), purse.connection.transaction():
+        for amount, lives in lots:
+            purse.earn("7", amount, lives=lives)
+        total = sum(amount for amount, _ in lots)
+        wanted = wanted if owed else min(wanted, total)
+        before = purse.lots("7")
+        spend = purse.spend("7", wanted, short=Short.ARREARS if owed else Short.REFUSE)
+        left = wanted
+        for cut in cuts:
+            if cut < left:
+                purse.reverse(spend, cut)
+                left -= cut
+                owes = max(0, wanted - total - (wanted - left))
+                assert (purse.balance("7").posted, purse.balance("7").arrears) == (total - left + owes, owes)
+        purse.reverse(spend)
+        assert (purse.lots("7"), purse.balance("7").arrears) == (before, 0)
+        raise Rollback
+
+
+def test_refunds_at_once_never_give_back_more_than_was_taken(database: Database) -> None:
+    with database.unit() as uow:
+        purse = Purse(uow.connection)
+        purse.earn("7", 100)
+        spend = purse.spend("7", 90)
+        uow.commit()
+    answers: list[str] = []
+
+    def refund(name: str) -> None:
+        for number in range(8):
+            with database.unit() as uow:
+                try:
+                    Purse(uow.connection).reverse(spend, 5, key=f"{name}{number}")
+                except RejectedError as error:
+                    answers.append(error.code)
+                    continue
+                uow.commit()
+                answers.append("done")
+
+    threads = [threading.Thread(target=refund, args=(name,)) for name in "ABC"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(answers) == ["done"] * 18 + ["points.over_reversed"] * 6
+    with database.unit() as uow:
+        assert Purse(uow.connection).lots("7") == [(100, 0)]
+
+
+def test_one_refund_asked_for_by_many_at_once_is_one_refund(database: Database) -> None:
+    with database.unit() as uow:
+        purse = Purse(uow.connection)
+        purse.earn("7", 100)
+        spend = purse.spend("7", 90)
+        uow.commit()
+    found: list[int] = []
+
+    def refund() -> None:
+        with database.unit() as uow:
+            found.append(Purse(uow.connection).reverse(spend, 30, key="R1").id)
+            uow.commit()
+
+    threads = [threading.Thread(target=refund) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert (len(found), len(set(found))) == (4, 1)
+    with database.unit() as uow:
+        assert Purse(uow.connection).lots("7") == [(40, 0)]
