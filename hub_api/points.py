@@ -1,4 +1,4 @@
-"""What a caller may ask of points: sales, returns, spends, refunds and exchanges, each a run; and what people put right.
+"""What a caller may ask of points: sales, returns, spends, refunds, exchanges, each a run; and what people put right.
 
 A brand's caller earns and spends in the brand's own programmes; an exchange has one of them on a side. Who speaks for a
 channel does so for that channel alone, and names members as their systems do (``crm:C1``).

@@ -62,6 +62,8 @@ _B = TypeVar("_B", bound=_Body)
 
 
 class SoldLine(_Body):
+    """What was paid for so many of a SKU."""
+
     line_no: LineNo
     sku: Code
     quantity: Units
