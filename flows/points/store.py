@@ -25,13 +25,17 @@ _RUNS: Final = """
     ORDER BY id LIMIT %s
 """
 
+# Each asked row is looked up by itself: joined, a planner without fresh statistics compares every row with every other.
 # What is left of the lots that were earned since a moment: what was taken back does not count, nor what has expired.
 _GROWTH: Final = """
     SELECT asked.position, coalesce(sum(lot.remaining), 0)::bigint AS growth
     FROM jsonb_to_recordset(%(asked)s) AS asked (
         position integer, holder text, asset_id bigint, since timestamptz, at timestamptz)
-    JOIN ledger_account AS account ON account.asset_id = asked.asset_id AND account.kind = 'member'
-        AND account.wallet = ledger_wallet_of(%(owner)s, asked.holder)
+    CROSS JOIN LATERAL (SELECT ledger_wallet_of(%(owner)s, asked.holder) AS name OFFSET 0) AS wallet
+    CROSS JOIN LATERAL (
+        SELECT id FROM ledger_account WHERE asset_id = asked.asset_id AND kind = 'member' AND wallet = wallet.name
+        OFFSET 0
+    ) AS account
     JOIN points_lot AS lot ON lot.account_id = account.id AND lot.is_open
         AND lot.earned_at >= asked.since AND lot.earned_at <= asked.at AND lot.due > asked.at
     GROUP BY asked.position
@@ -42,13 +46,18 @@ _EARNED: Final = """
         transfer.detail -> 'campaigns' AS campaigns
     FROM jsonb_to_recordset(%(asked)s) AS asked (
         position integer, holder text, asset_id bigint, since timestamptz, until timestamptz)
-    JOIN ledger_account AS account ON account.asset_id = asked.asset_id AND account.kind = 'member'
-        AND account.wallet = ledger_wallet_of(%(owner)s, asked.holder)
-    JOIN LATERAL (
-        SELECT DISTINCT transfer_id FROM points_lot WHERE account_id = account.id
-            AND earned_at >= asked.since AND earned_at < asked.until
-    ) AS lot ON true
-    JOIN ledger_transfer AS transfer ON transfer.id = lot.transfer_id AND transfer.kind = 'earn'
+    CROSS JOIN LATERAL (SELECT ledger_wallet_of(%(owner)s, asked.holder) AS name OFFSET 0) AS wallet
+    CROSS JOIN LATERAL (
+        SELECT id FROM ledger_account WHERE asset_id = asked.asset_id AND kind = 'member' AND wallet = wallet.name
+        OFFSET 0
+    ) AS account
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT transfer_id FROM ledger_posting WHERE account_id = account.id AND amount > 0
+    ) AS posting
+    CROSS JOIN LATERAL (
+        SELECT * FROM ledger_transfer WHERE id = posting.transfer_id LIMIT 1
+    ) AS transfer
+    WHERE transfer.kind = 'earn' AND transfer.happened_at >= asked.since AND transfer.happened_at < asked.until
 """
 
 
