@@ -162,10 +162,9 @@ class Bank:
         """Transfers a second by CLIENTS threads, a transaction each, of commands made before."""
 
         def work(commands: Sequence[Command]) -> None:
-            for command in commands:
-                with self.database.unit() as uow:
-                    ledger.apply_one(uow.connection, OWNER, BRAND, command, now=NOW)
-                    uow.commit()
+            with self.database.session() as session:
+                for command in commands:
+                    ledger.apply_one(session.connection, OWNER, BRAND, command, now=NOW)
 
         return _rate(work, [self._commands(each, MEMBERS) for _ in range(CLIENTS)])
 

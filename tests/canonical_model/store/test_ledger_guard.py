@@ -8,8 +8,6 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from canonical_model.ledger import AssetKind
-from canonical_model.store import ledger
 from tests.canonical_model.store.ledger_book import NOW, OWNER, Book
 
 pytestmark = pytest.mark.every_postgres
@@ -177,8 +175,3 @@ def test_what_only_postings_may_change_cannot_be_changed(attacker: Attacker, que
 
 def test_balances_of_accounts_without_bounds_are_the_sealers_to_fold(attacker: Attacker) -> None:
     attacker.write("UPDATE ledger_account SET balance = balance WHERE kind = 'issued'")
-
-
-def test_an_asset_keeps_what_it_counts(transaction: Connection[DictRow]) -> None:
-    first = ledger.ensure_asset(transaction, OWNER, "", "skymiles", AssetKind.OUTSIDE)
-    assert ledger.ensure_asset(transaction, OWNER, "", "skymiles", AssetKind.OUTSIDE, "Miles") == first
