@@ -100,8 +100,8 @@ _KEPT: Final = """
     FROM lot
     WHERE lot.grace_until IS NOT NULL AND NOT EXISTS (
         SELECT FROM ledger_posting AS posting JOIN ledger_transfer AS back ON back.id = posting.transfer_id
-        WHERE posting.account_id = lot.account_id AND posting.lot_id = lot.id AND back.kind = 'reverse'
-            AND (back.detail ->> 'grace_until')::timestamptz = lot.grace_until)
+        WHERE posting.account_id = lot.account_id AND posting.lot_id = lot.id AND posting.amount > 0
+            AND back.kind IN ('reverse', 'repay') AND (back.detail ->> 'grace_until')::timestamptz = lot.grace_until)
     LIMIT %(limit)s
 """
 

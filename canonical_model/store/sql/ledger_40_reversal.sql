@@ -5,7 +5,8 @@
 CREATE OR REPLACE FUNCTION ledger_taken_by(p_transfer bigint)
 RETURNS TABLE (account_id bigint, lot_id bigint, amount bigint, upto bigint)
 LANGUAGE sql STABLE AS $$
-    SELECT posting.account_id, posting.lot_id, -posting.amount, (-sum(posting.amount) OVER (ORDER BY posting.line DESC))::bigint
+    SELECT posting.account_id, posting.lot_id, -posting.amount,
+        (-sum(posting.amount) OVER (ORDER BY posting.line DESC))::bigint
     FROM ledger_posting AS posting
     JOIN ledger_account AS account ON account.id = posting.account_id AND account.kind IN ('member', 'arrears')
     LEFT JOIN points_lot AS lot ON lot.id = posting.lot_id
@@ -57,7 +58,7 @@ $$;
 -- again. Which lots, and how much each.
 CREATE OR REPLACE FUNCTION ledger_owe_again(
     p_owner text, p_brand text, p_key text, p_reference text, p_happened_at timestamptz, p_now timestamptz,
-    p_arrears bigint, p_units bigint)
+    p_detail jsonb, p_arrears bigint, p_units bigint)
 RETURNS TABLE (account_id bigint, lot_id bigint, amount bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -78,7 +79,7 @@ BEGIN
     PERFORM ledger_add_postings(
         ledger_add_transfer(
             p_owner, p_brand, p_key, sha256(convert_to(p_key, 'UTF8')), 'repay', p_reference, NULL, 0, p_happened_at,
-            p_now, '{}'),
+            p_now, p_detail),
         v_accounts || p_arrears, v_lots || NULL::bigint, v_amounts || -p_units);
     RETURN QUERY SELECT * FROM unnest(v_accounts, v_lots, v_amounts);
 END
@@ -166,6 +167,49 @@ BEGIN
 END
 $$;
 
+-- The lines of a reversal of p_units, after p_before went back already: what was taken goes back, and the other side of
+-- it; of the whole transfer, its other side as it is.
+CREATE OR REPLACE FUNCTION ledger_reversal_lines(
+    p_transfer bigint, p_before bigint, p_units bigint, p_whole boolean,
+    OUT accounts bigint[], OUT lots bigint[], OUT amounts bigint[])
+LANGUAGE sql STABLE AS $$
+    WITH other AS (
+        SELECT posting.account_id, posting.line, posting.amount,
+            (sum(posting.amount) OVER (ORDER BY posting.line DESC))::bigint AS upto
+        FROM ledger_posting AS posting JOIN ledger_account AS account ON account.id = posting.account_id
+        WHERE posting.transfer_id = p_transfer AND account.kind NOT IN ('member', 'arrears')
+    ), line AS (
+        SELECT 1 AS side, upto AS number, account_id, lot_id,
+            least(upto, p_before + p_units) - greatest(upto - amount, p_before) AS amount
+        FROM ledger_taken_by(p_transfer)
+        WHERE upto > p_before AND upto - amount < p_before + p_units
+        UNION ALL
+        SELECT 2, line, account_id, NULL, CASE WHEN p_whole THEN -amount
+            ELSE greatest(upto - amount, p_before) - least(upto, p_before + p_units) END
+        FROM other
+        WHERE p_whole OR (upto > p_before AND upto - amount < p_before + p_units)
+    )
+    SELECT array_agg(account_id ORDER BY side, number), array_agg(lot_id ORDER BY side, number),
+        array_agg(amount ORDER BY side, number)
+    FROM line
+$$;
+
+-- What a transfer gave, as it is now: lots that it made, how many units of each it left there and how many of them are
+-- free; and the debts that it repaid from them.
+CREATE OR REPLACE FUNCTION ledger_given_by(p_transfer bigint)
+RETURNS TABLE (account_id bigint, lot_id bigint, units bigint, free bigint, asset_id bigint, holder text, kind text)
+LANGUAGE sql STABLE AS $$
+    SELECT posting.account_id, posting.lot_id, sum(posting.amount)::bigint, lot.remaining - lot.held,
+        account.asset_id, account.holder, account.kind
+    FROM ledger_posting AS posting JOIN ledger_account AS account ON account.id = posting.account_id
+    LEFT JOIN points_lot AS lot ON lot.id = posting.lot_id
+    WHERE posting.transfer_id = p_transfer
+        AND (lot.transfer_id = p_transfer OR (account.kind = 'arrears' AND posting.amount > 0))
+    GROUP BY posting.account_id, posting.lot_id, lot.remaining, lot.held, account.asset_id, account.holder,
+        account.kind
+    ORDER BY min(posting.line)
+$$;
+
 -- Take back p_amount (NULL: all that is left) of what a transfer took. outcome: done, repeated, conflict, missing,
 -- fixed (nothing of it can go back), whole (it goes back whole or not at all), over (available is left), spent (of the
 -- units that it gave, only available are still there; p_owe: the rest is owed).
@@ -230,7 +274,7 @@ BEGIN
         outcome := 'over';
         RETURN;
     END IF;
-    SELECT count(DISTINCT account.asset_id) = 1, bool_or(lot.transfer_id IS NOT DISTINCT FROM p_transfer AND lot.id IS NOT NULL),
+    SELECT count(DISTINCT account.asset_id) = 1, coalesce(bool_or(lot.transfer_id = p_transfer), false),
         bool_or(posting.amount < 0 AND account.kind NOT IN ('member', 'arrears'))
     INTO v_one_asset, v_gave, v_mixed
     FROM ledger_posting AS posting JOIN ledger_account AS account ON account.id = posting.account_id
@@ -242,29 +286,11 @@ BEGIN
         RETURN;
     END IF;
 
-    -- What it took goes back.
-    FOR v_line IN
-        SELECT taken.account_id, taken.lot_id,
-            least(taken.upto, v_before + v_units) - greatest(taken.upto - taken.amount, v_before) AS units
-        FROM ledger_taken_by(p_transfer) AS taken
-        WHERE taken.upto > v_before AND taken.upto - taken.amount < v_before + v_units
-        ORDER BY taken.upto
-    LOOP
-        v_accounts := v_accounts || v_line.account_id;
-        v_lots := v_lots || v_line.lot_id;
-        v_amounts := v_amounts || v_line.units;
-    END LOOP;
+    SELECT * INTO v_accounts, v_lots, v_amounts
+    FROM ledger_reversal_lines(p_transfer, v_before, v_units, v_units = v_total);
     -- What it gave is taken back.
     FOR v_line IN
-        SELECT posting.account_id, posting.lot_id, sum(posting.amount)::bigint AS units,
-            lot.remaining - lot.held AS free, account.asset_id, account.holder, account.kind
-        FROM ledger_posting AS posting JOIN ledger_account AS account ON account.id = posting.account_id
-        LEFT JOIN points_lot AS lot ON lot.id = posting.lot_id
-        WHERE posting.transfer_id = p_transfer AND v_gave
-            AND (lot.transfer_id = p_transfer OR (account.kind = 'arrears' AND posting.amount > 0))
-        GROUP BY posting.account_id, posting.lot_id, lot.remaining, lot.held, account.asset_id, account.holder,
-            account.kind
-        ORDER BY min(posting.line)
+        SELECT * FROM ledger_given_by(p_transfer) WHERE v_gave
     LOOP
         v_short := CASE v_line.kind WHEN 'member' THEN greatest(0, v_line.units - v_line.free) ELSE 0 END;
         IF v_short > 0 AND NOT p_owe THEN
@@ -281,31 +307,16 @@ BEGIN
             v_amounts := v_amounts || -v_short;
         END IF;
     END LOOP;
-    -- The other side of both.
-    FOR v_line IN
-        SELECT free.account_id, CASE WHEN v_units = v_total THEN free.amount
-            ELSE least(free.upto, v_before + v_units) - greatest(free.upto - free.amount, v_before) END AS units
-        FROM (
-            SELECT posting.account_id, posting.line, posting.amount,
-                (sum(posting.amount) OVER (ORDER BY posting.line DESC))::bigint AS upto
-            FROM ledger_posting AS posting JOIN ledger_account AS account ON account.id = posting.account_id
-            WHERE posting.transfer_id = p_transfer AND account.kind NOT IN ('member', 'arrears')
-        ) AS free
-        WHERE v_units = v_total OR (free.upto > v_before AND free.upto - free.amount < v_before + v_units)
-        ORDER BY free.line
-    LOOP
-        v_accounts := v_accounts || v_line.account_id;
-        v_lots := v_lots || NULL::bigint;
-        v_amounts := v_amounts || -v_line.units;
-    END LOOP;
 
-    -- Units of lots that are due and were there before expire as ever, before the lots live on.
+    -- Units that are due and were there before expire as ever, before their lots live on.
     IF p_grace_until IS NOT NULL THEN
-        v_late := ARRAY(
-            SELECT lot.id FROM points_lot AS lot
-            WHERE lot.id = ANY (v_lots) AND lot.due <= p_happened_at AND lot.transfer_id <> p_transfer);
-        PERFORM ledger_expire_these(p_owner, v_late, p_happened_at, p_now);
-        UPDATE points_lot AS lot SET grace_until = p_grace_until WHERE lot.id = ANY (v_late);
+        PERFORM ledger_expire_these(p_owner, ARRAY(
+            SELECT line.lot_id FROM unnest(v_lots, v_amounts) AS line (lot_id, amount) WHERE line.amount > 0
+            UNION
+            SELECT repaid.lot_id FROM unnest(v_accounts, v_amounts) AS line (account_id, amount)
+            JOIN ledger_account AS arrears ON arrears.id = line.account_id AND arrears.kind = 'arrears'
+            CROSS JOIN LATERAL ledger_repaid_by(arrears.id) AS repaid
+            WHERE line.amount > 0), p_happened_at, p_now);
     END IF;
     -- What is owed no longer, because it was repaid, is owed again first: the lots that repaid it get it back.
     FOR v_line IN
@@ -319,7 +330,8 @@ BEGIN
         FOR v_again IN
             SELECT * FROM ledger_owe_again(
                 p_owner, p_brand, 'owe:' || p_key || CASE WHEN v_number > 1 THEN '#' || v_number ELSE '' END,
-                v_old.reference, p_happened_at, p_now, v_line.account_id, v_line.units)
+                v_old.reference, p_happened_at, p_now,
+                CASE WHEN p_grace_until IS NULL THEN '{}' ELSE p_detail END, v_line.account_id, v_line.units)
         LOOP
             v_back := v_back || v_again.lot_id;
             v_back_units := v_back_units || v_again.amount;
@@ -336,6 +348,8 @@ BEGIN
     INTO v_back, v_back_units
     FROM unnest(v_lots, v_amounts) WITH ORDINALITY AS line (lot_id, amount, number)
     WHERE line.lot_id IS NOT NULL AND line.amount > 0;
+    UPDATE points_lot AS lot SET grace_until = p_grace_until
+    WHERE p_grace_until IS NOT NULL AND lot.id = ANY (v_back) AND lot.due <= p_happened_at;
     SELECT array_agg(back.lot_id) FILTER (WHERE lot.due <= p_happened_at),
         array_agg(back.units) FILTER (WHERE lot.due <= p_happened_at),
         array_agg(back.lot_id) FILTER (WHERE lot.due > p_happened_at),

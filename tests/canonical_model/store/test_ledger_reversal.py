@@ -136,6 +136,18 @@ def test_a_debt_that_was_repaid_meanwhile_goes_back_to_the_lots_that_repaid_it(p
     assert ledger_journal.verify(purse.connection, OWNER).broken == []
 
 
+def test_points_that_repaid_a_debt_come_back_with_the_same_grace(purse: Purse) -> None:
+    purse.earn("7", 100)
+    spend = purse.spend("7", 130, short=Short.ARREARS)
+    purse.earn("7", 50, lives=5)
+    ledger_expiry.expire_lots(purse.connection, OWNER, as_of=at(6), now=at(6))
+    purse.reverse(spend, day=8, grace_days=30)
+    assert purse.lots("7") == [(100, 0), (30, 0)]
+    assert purse.balance("7", day=37.9).available == 130
+    assert purse.balance("7", day=38).available == 100
+    assert ledger_journal.verify(purse.connection, OWNER).broken == []
+
+
 def test_an_exchange_goes_back_whole(purse: Purse) -> None:
     purse.earn("7", 100)
     exchange = purse.exchange("7", 60, 39)
@@ -146,6 +158,16 @@ def test_an_exchange_goes_back_whole(purse: Purse) -> None:
     assert purse.lots("7") == [(100, 0)]
     assert purse.lots("7", asset=purse.leaves) == [(0, 0)]
     assert ledger_views.as_of(purse.connection, purse.leaves, "", kind=AccountKind.SPREAD) == 0
+
+
+@pytest.mark.parametrize("grace_days", [0, 30])
+def test_an_exchange_goes_back_after_what_it_gave_was_due(purse: Purse, grace_days: int) -> None:
+    purse.earn("7", 100, lives=280)
+    exchange = purse.exchange("7", 60, 39)
+    purse.reverse(exchange, day=302, grace_days=grace_days)
+    assert purse.lots("7", asset=purse.leaves) == [(0, 0)]
+    assert purse.balance("7", day=302).available == (60 if grace_days else 0)
+    assert ledger_journal.verify(purse.connection, OWNER).broken == []
 
 
 def test_an_exchange_whose_points_are_spent_goes_back_only_against_a_debt(purse: Purse) -> None:
