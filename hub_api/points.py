@@ -15,8 +15,10 @@ from flows.points import requests
 from flows.points.expiry import expires_at
 from flows.points.keys import ledger_key
 from flows.points.rules import rules_of
+from flows.points.spend import LOST
 from flows.runtime.bootstrap import Hub
 from flows.runtime.database import Row, UnitOfWork
+from flows.runtime.flow import ERROR
 from flows.runtime.revisions import check_reason
 from flows.runtime.runs import ENDED, Started, find_run, get_run
 from hub_api import audit
@@ -95,7 +97,9 @@ def outcome(row: Row, *, repeated: bool = False) -> dict[str, Any]:
         if isinstance(result, dict):
             told |= {name: value for name, value in result.items() if name in _TOLD}
     ids = told.pop("transfers", None) or ([told["transfer_id"]] if told.get("transfer_id") else [])
-    error = row["error"] if row["state"] in ("parked", "undone") else None
+    error = row["error"] if row["state"] == "parked" else row["results"].get(ERROR)
+    if "lost" in told:
+        error = {"code": "points.insufficient", "detail": told["lost"]}
     return {
         "run_id": row["id"],
         "state": row["state"],
@@ -117,7 +121,7 @@ def is_over(told: Mapping[str, Any]) -> bool:
 
 def refusal(told: Mapping[str, Any]) -> ConflictError | None:
     """What to answer for a run that was refused and took everything back; None for any other."""
-    if told["state"] != "undone":
+    if told["state"] != "undone" and told["outcome"] != LOST:
         return None
     error = told["error"] or {"code": "points.refused", "detail": "it was refused, and nothing is changed"}
     return ConflictError(error["detail"], code=error["code"] or "points.refused")
@@ -249,4 +253,4 @@ def _adjustment(uow: UnitOfWork, access: Access, key: str, number: str, told: Ma
     )
 
 
-_TOLD: Final = frozenset({"points", "give", "get", "lots", "transfer_id", "transfers"})
+_TOLD: Final = frozenset({"points", "give", "get", "lots", "lost", "transfer_id", "transfers"})

@@ -5,8 +5,12 @@ Needs ``points:read``. Who speaks for a channel sees the members that they name,
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
+
+from pydantic import BaseModel
 
 from canonical_model.errors import AccessError, NotFoundError
 from canonical_model.ledger import AccountKind, AssetKind
@@ -257,20 +261,22 @@ def _programme(rules: PointsRulebook, programme: Programme, at: datetime) -> dic
     }
 
 
-def _table(rule: Any) -> dict[str, Any]:
-    """A rule without what it does not say."""
-    told = rule.model_dump(by_alias=True, exclude_unset=True)
-    return {name: _plain(value) for name, value in told.items()}
+def _table(rule: BaseModel) -> dict[str, Any]:
+    """A rule as the document says it: what it does not say is left out."""
+    fields = type(rule).model_fields
+    said = [name for name in fields if name in rule.model_fields_set]
+    return {fields[name].alias or name: _plain(getattr(rule, name)) for name in said}
 
 
 def _plain(value: Any) -> Any:
     match value:
         case frozenset():
             return sorted(value)
-        case bool() | int() | str() | None:
-            return value
-        case _:
-            return str(float(value)) if hasattr(value, "numerator") else str(value)
+        case Fraction():
+            return str(Decimal(value.numerator) / Decimal(value.denominator))
+        case date():
+            return value.isoformat()
+    return value
 
 
 def _member(uow: UnitOfWork, access: Access, member_id: int) -> dict[str, Any] | None:

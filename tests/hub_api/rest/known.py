@@ -21,6 +21,7 @@ from hub_api.auth import create_key
 from hub_api.rest.app import create_app
 from tests.hub_api.conftest import BRAND, OWNER, write_estate
 from tests.hub_api.documents import order, place, product
+from tests.hub_api.points_world import MERGE, earn, member, publish
 
 TRACE_ID: Final = "0af7651916cd43dd8448eb211c80319c"
 BAD_ROWS: Final = 8
@@ -33,7 +34,7 @@ REOPENED: Final = "UPDATE quarantine SET state = 'open', closed_at = NULL RETURN
 IN_DOUBT: Final = "UPDATE effect SET state = 'in_doubt', settled_at = NULL RETURNING id"
 ALLOWED: Final = "DELETE FROM unmasking RETURNING 1"
 RELAYED: Final = "DELETE FROM outbox RETURNING 1"
-UNRULED: Final = "DELETE FROM rulebook RETURNING 1"
+UNRULED: Final = "DELETE FROM rulebook WHERE kind = 'routing' RETURNING 1"
 KEPT_AGAIN: Final = "UPDATE checkout SET state = 'active', ended_at = NULL RETURNING id"
 SHIPS: Final = "UPDATE location SET fulfilled_by = 'wms' RETURNING id"
 HOLD: Final[dict[str, Any]] = {
@@ -123,6 +124,9 @@ def fill(hub: Hub, channel: httpx.Client) -> dict[str, Any]:
     hub.database.run(SHIPS)
     channel.post("/v1/holds", json=HOLD).raise_for_status()
     hub.database.run(SPAN, (TRACE_ID,))
+    publish(hub)
+    (transfer_id,) = earn(channel, "hub:C1", "S1")["transfers"]
+    merged = channel.post("/v1/points/merges", json=MERGE).raise_for_status().json()
     (run,) = hub.database.run(PARKED)
     hub.database.run(STEP, (run["id"],))
     (effect,) = hub.database.run(EFFECT, (OWNER, BRAND, run["id"]))
@@ -131,6 +135,9 @@ def fill(hub: Hub, channel: httpx.Client) -> dict[str, Any]:
         "channel": "shop",
         "order_no": "M1001",
         "member_id": _newest(hub, "member"),
+        "member": "hub:C1",
+        "transfer_id": transfer_id,
+        "merge_id": merged["merge_id"],
         "message_id": sent["message_id"],
         "row_id": _newest(hub, "quarantine"),
         "run_id": run["id"],
@@ -151,7 +158,7 @@ def _make_key(hub: Hub, *scopes: str) -> str:
 def _master_data() -> dict[str, list[dict[str, Any]]]:
     who = {"id": "m-1", "code": "C1", "name": "欧阳小一", "mobile": "13812345678", "occurred_at": MOMENT}
     entry = {"id": "P1", "member": "C1", "programme": "stars", "points": 100, "happened_at": MOMENT}
-    return {"products": [product()], "locations": [place()], "members": [who], "points": [entry]}
+    return {"products": [product()], "locations": [place()], "members": [who, member("C2")], "points": [entry]}
 
 
 def _bad_products() -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ from hub_api.rest.app import create_app
 from hub_api.rest.document import REASONS
 from mappings.engine import read_table
 from tests.hub_api.documents import order, product
+from tests.hub_api.points_world import LEAVES, MERGE, NOON, STARS, sale
+from tests.hub_api.points_world import RULES as POINTS_RULES
 from tests.hub_api.rest.known import HOLD, KnownHub, known_hub
 
 CHECKS: Final = [
@@ -42,10 +44,26 @@ UNHURRIED: Final[dict[str, Any]] = {"database": None, "deadline": None, "phases"
 REASON: Final = "the supplier names its units in another way"
 TABLE: Final = read_table("hub", "product_in")
 RULES: Final = "parcel_cost = 8.0\nper_km = 0.006\nmax_parcels = 2\n"
+OF_C1: Final = {"programme": STARS, "holder": "hub:C1"}
+EXCHANGE: Final = {"from": STARS, "to": LEAVES, "points": 30, "happened_at": NOON}
 
-REFUSED: Final = {"POST /v1/runs/{run_id}/cancel": 409}  # its write is in doubt
+REFUSED: Final = {
+    "POST /v1/runs/{run_id}/cancel": 409,  # its write is in doubt
+    "POST /v1/points/spends": 404,  # no supplier is connected
+    "POST /v1/points/refunds": 404,
+}
 NOT_FOR_SHOPS: Final = frozenset(
-    {"GET /v1/orders/{order_id}/decisions", "GET /v1/stock", "GET /v1/stock/suggestions", "GET /v1/stock/warnings"}
+    {
+        "GET /v1/orders/{order_id}/decisions",
+        "GET /v1/points/due",
+        "GET /v1/points/issuers",
+        "GET /v1/points/proofs",
+        "GET /v1/points/transfers",
+        "GET /v1/points/transfers/{transfer_id}",
+        "GET /v1/stock",
+        "GET /v1/stock/suggestions",
+        "GET /v1/stock/warnings",
+    }
 )
 
 # What succeeds, of the operations that take a body; ``known.parts`` are in their addresses.
@@ -54,6 +72,32 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/holds": HOLD,
     "POST /v1/holds/{channel}/{order_no}/extend": {"ttl_s": 60},
     "POST /v1/members/find": {"mobile": "138 1234 5678"},
+    "POST /v1/points/adjustments": {"adjustment_no": "A1", "points": 5, "reason": REASON, **OF_C1},
+    "POST /v1/points/earns": sale("hub:C1", "S2"),
+    "POST /v1/points/exchanges": {**EXCHANGE, "exchange_no": "X1", "holder": "hub:C1"},
+    "POST /v1/points/merges": MERGE,
+    "POST /v1/points/quotes/earn": {"programme": STARS, "lines": sale("hub:C1", "S2")["lines"]},
+    "POST /v1/points/quotes/exchange": EXCHANGE,
+    "POST /v1/points/quotes/spend": {"amount_minor": 100, **OF_C1},
+    "POST /v1/points/refunds": {"order_no": "P1", "refund_no": "1", "happened_at": NOON},
+    "POST /v1/points/returns": {
+        "programme": STARS,
+        "order_no": "S1",
+        "return_no": "R1",
+        "happened_at": NOON,
+        "lines": [{"line_no": 1, "quantity": 1}],
+    },
+    "POST /v1/points/rules": {"text": POINTS_RULES, "note": REASON},
+    "POST /v1/points/rules/check": {"text": POINTS_RULES},
+    "POST /v1/points/spends": {
+        "order_no": "P1",
+        "happened_at": NOON,
+        "region_code": "330106",
+        "supplier": "giftco",
+        "points": 1,
+        **OF_C1,
+        "lines": [{"line_no": 1, "sku": "CARD-10", "quantity": 1, "points": 1}],
+    },
     "POST /v1/quarantine/refeed": {"system": "hub"},
     "POST /v1/quarantine/discard": {"cause": "unit.imaginary"},
     "POST /v1/quarantine/{row_id}/preview": {"record": product("GOOD")},
@@ -71,7 +115,12 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/ingest/{system}/{stream}": [product("GOOD"), product("BAD", base_unit="parsec")],
     "PUT /v1/stock/safety": {"sku": "TEE-RED-M", "place": "HZ01", "units": 1},
 }
-QUERIES: Final[dict[str, Any]] = {"GET /v1/stock/availability": {"sku": "TEE-RED-M", "by": "region"}}
+QUERIES: Final[dict[str, Any]] = {
+    "GET /v1/points/members/{member}/as-of": {"programme": STARS},
+    "GET /v1/points/members/{member}/lots": {"programme": STARS},
+    "GET /v1/points/members/{member}/why": {"programme": STARS},
+    "GET /v1/stock/availability": {"sku": "TEE-RED-M", "by": "region"},
+}
 
 
 @schemathesis.serializer("application/x-ndjson", "text/csv")
