@@ -14,6 +14,8 @@ from canonical_model.store import ledger_expiry, ledger_holds, ledger_journal, l
 from flows.runtime.database import Database
 from tests.canonical_model.store.purse import OWNER, Purse, at
 
+pytestmark = pytest.mark.every_postgres
+
 
 @pytest.fixture
 def purse(transaction: Connection[DictRow]) -> Purse:

@@ -11,6 +11,8 @@ from canonical_model.store import ledger_expiry, ledger_holds, ledger_journal
 from flows.runtime.database import Database
 from tests.canonical_model.store.purse import BRAND, OWNER, Purse, at
 
+pytestmark = pytest.mark.every_postgres
+
 
 @pytest.fixture
 def purse(transaction: Connection[DictRow]) -> Purse:

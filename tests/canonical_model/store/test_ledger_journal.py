@@ -19,6 +19,8 @@ from flows.runtime.database import Database
 from flows.testing.databases import TEMPLATE, clone, drop
 from tests.canonical_model.store.purse import BRAND, OWNER, Purse, at
 
+pytestmark = pytest.mark.every_postgres
+
 
 def sign(text: str) -> str:
     return hmac.new(b"master key", text.encode(), hashlib.sha256).hexdigest()

@@ -14,6 +14,8 @@ from canonical_model.ledger import AccountKind, Short
 from canonical_model.store import ledger_expiry, ledger_holds, ledger_journal, ledger_views, wallets
 from tests.canonical_model.store.purse import BRAND, OWNER, Purse, at
 
+pytestmark = pytest.mark.every_postgres
+
 
 @pytest.fixture
 def purse(transaction: Connection[DictRow]) -> Purse:
