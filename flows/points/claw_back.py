@@ -3,7 +3,7 @@
 1. *look*, *await_sale*: a return may come before its sale has earned. It waits, ever longer, up to PATIENCE_S in all;
    then a person is asked.
 2. *take_back*: each returned unit's share of what its line earned, never more than that in all. Points of that very
-   sale are taken first; what the member has no longer is owed.
+   sale are taken first; what the member has spent is owed, what has expired is not.
 
 Returns of one sale go one after another, so each knows what came back before.
 """
@@ -24,6 +24,8 @@ from flows.points.earning import take_back as taken_back_of
 from flows.points.keys import ledger_key
 from flows.points.requests import CLAW_BACK, EARN, sale_key
 from flows.points.rules import asset_ids
+from flows.points.splitting import apportion
+from flows.points.store import Gone
 from flows.runtime.database import UnitOfWork
 from flows.runtime.flow import Finish, Flow, Goto, Park, Run, step, wait_for
 from flows.runtime.runs import ENDED
@@ -47,6 +49,10 @@ class _Earn:
     transfer_id: int
     lines: tuple[EarnedLine, ...]
     growth: tuple[str, str] | None
+
+    @property
+    def points(self) -> int:
+        return sum(line.points for line in self.lines)
 
     def units(self, line_no: int) -> int:
         return sum(line.quantity for line in self.lines if line.line_no == line_no)
@@ -99,12 +105,13 @@ def take_back(run: Run, uow: UnitOfWork) -> Goto | Finish:
     except _NotYetError:
         waited_s = run.results.get("take_back", {}).get("waited_s", 0) + run.results["look"]["wait_s"]
         return Goto("look", {"waited_s": waited_s})
-    commands = _commands(run, uow, sale, now)
+    assets = asset_ids(uow.connection, run.owner)
+    asset_id, commands = assets[run.input["programme"]], _commands(run, uow, sale, now, assets)
     transfers = [
         ledger.apply_one(uow.connection, run.owner, run.brand, command, now=datetime.now(UTC)).id
         for command in commands
     ]
-    points = sum(command.takes[0].amount for command in commands)
+    points = sum(take.amount for command in commands for take in command.takes if take.asset_id == asset_id)
     told = {"returned": {str(line_no): units for line_no, units in now.items()}, "points": points}
     return Finish(TAKEN_BACK if points else NOTHING, told | {"transfers": transfers})
 
@@ -165,9 +172,8 @@ def _units(run: Run, sale: _Sale) -> Units:
     return {line_no: units for line_no, units in now.items() if units}
 
 
-def _commands(run: Run, uow: UnitOfWork, sale: _Sale, now: Units) -> list[Command]:
+def _commands(run: Run, uow: UnitOfWork, sale: _Sale, now: Units, assets: Mapping[str, int]) -> list[Command]:
     """One transfer for each earn of which something is taken back."""
-    assets = asset_ids(uow.connection, run.owner)
     commands = []
     before: Counter[int] = Counter(sale.returned)
     after = before + Counter(now)
@@ -181,8 +187,8 @@ def _commands(run: Run, uow: UnitOfWork, sale: _Sale, now: Units) -> list[Comman
                 returned[line.line_no] = Returned(earlier, later - earlier)
         start.update({line.line_no: line.quantity for line in earn.lines})
         taken = taken_back_of(earn.lines, returned)
-        if any(line.points for line in taken):
-            commands.append(_command(run, earn, taken, assets))
+        if any(line.points for line in taken) and (command := _command(run, uow, earn, taken, assets)):
+            commands.append(command)
     return commands
 
 
@@ -190,28 +196,49 @@ def _within(units: int, most: int) -> int:
     return max(0, min(units, most))
 
 
-def _command(run: Run, earn: _Earn, taken: Sequence[TakenBack], assets: Mapping[str, int]) -> Command:
-    asset_id, points = assets[run.input["programme"]], sum(line.points for line in taken)
+def _command(
+    run: Run, uow: UnitOfWork, earn: _Earn, taken: Sequence[TakenBack], assets: Mapping[str, int]
+) -> Command | None:
+    """What is taken back of an earn; None when all of that has expired: what nobody could spend is not owed."""
     issuers: Counter[str] = Counter()
     for line in taken:
         issuers.update({part.issuer: part.points for part in line.parts})
-    takes = [Take(asset_id, earn.holder, points, Short.ARREARS, earn.transfer_id)]
-    moves = [Move(asset_id, AccountKind.ISSUED, issuer, amount) for issuer, amount in sorted(issuers.items())]
+    happened_at = datetime.fromisoformat(run.input["happened_at"])
+    gone = store.gone_of(uow.connection, earn.transfer_id, happened_at)
+    takes, moves = _taken(earn, assets[run.input["programme"]], issuers, gone)
     if earn.growth:
-        growth_id, issuer = assets[earn.growth[0]], earn.growth[1]
-        takes.append(Take(growth_id, earn.holder, points, Short.ARREARS, earn.transfer_id))
-        moves.append(Move(growth_id, AccountKind.ISSUED, issuer, points))
+        name, issuer = earn.growth
+        more_takes, more_moves = _taken(earn, assets[name], Counter({issuer: issuers.total()}), gone)
+        takes, moves = takes + more_takes, moves + more_moves
+    if not takes:
+        return None
     lines = [[line.line_no, line.points] for line in taken if line.points]
     return Command(
         key=ledger_key("claw_back", run.business_key, earn.key),
         kind="claw_back",
-        happened_at=datetime.fromisoformat(run.input["happened_at"]),
+        happened_at=happened_at,
         takes=tuple(takes),
         moves=tuple(moves),
         reference=run.input["order_no"],
         reverses=earn.transfer_id,
         detail={"programme": run.input["programme"], "return_no": run.input["return_no"], "lines": lines},
     )
+
+
+def _taken(
+    earn: _Earn, asset_id: int, issuers: Mapping[str, int], gone: Mapping[int, Gone]
+) -> tuple[list[Take], list[Move]]:
+    """The lines for one asset: each issuer's points, less those that have expired."""
+    points, known = sum(issuers.values()), gone.get(asset_id, Gone(0, 0))
+    units = min(points, earn.points - known.expired - known.taken_back)
+    if units <= 0:
+        return [], []
+    names = sorted(issuers)
+    shares = apportion(units, [issuers[name] for name in names])
+    moves = [
+        Move(asset_id, AccountKind.ISSUED, name, share) for name, share in zip(names, shares, strict=True) if share
+    ]
+    return [Take(asset_id, earn.holder, units, Short.ARREARS, earn.transfer_id)], moves
 
 
 CLAW_BACK_POINTS: Final = Flow(CLAW_BACK, version=1, steps=(look, await_sale, take_back))

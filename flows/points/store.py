@@ -61,6 +61,34 @@ _EARNED: Final = """
 """
 
 
+_GONE: Final = """
+    SELECT asset_id, sum(expired)::bigint AS expired, sum(taken_back)::bigint AS taken_back FROM (
+        SELECT account.asset_id, taken_back.amount AS taken_back, 0 AS expired
+        FROM ledger_transfer AS transfer
+        JOIN ledger_posting AS taken_back ON taken_back.transfer_id = transfer.id
+        JOIN ledger_account AS account ON account.id = taken_back.account_id AND account.kind = 'issued'
+        WHERE transfer.reverses = %(earn)s AND transfer.kind = 'claw_back'
+        UNION ALL
+        SELECT account.asset_id, 0, CASE WHEN lot.due <= %(at)s THEN lot.remaining - lot.held ELSE 0 END + coalesce((
+            SELECT -sum(posting.amount) FROM ledger_posting AS posting
+            JOIN ledger_transfer AS expiry ON expiry.id = posting.transfer_id AND expiry.kind = 'expire'
+            WHERE posting.account_id = lot.account_id AND posting.lot_id = lot.id), 0)
+        FROM ledger_posting AS earned JOIN points_lot AS lot ON lot.id = earned.lot_id AND lot.transfer_id = %(earn)s
+        JOIN ledger_account AS account ON account.id = lot.account_id
+        WHERE earned.transfer_id = %(earn)s AND earned.amount > 0
+    ) AS gone
+    GROUP BY asset_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What an earn gave of an asset and nobody has any more: units that ``expired``, and that were taken back."""
+
+    expired: int
+    taken_back: int
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Whose units of an asset, and of which time."""
@@ -113,6 +141,12 @@ def list_orders(connection: Connection[DictRow], order_ids: Sequence[int]) -> li
 def runs_of_sale(connection: Connection[DictRow], owner: str, brand: str, order_key: str) -> list[DictRow]:
     """The earns and claw-backs of a sale, in the order in which they were started; at most MAX_RUNS."""
     return connection.execute(_RUNS, [owner, brand, order_key, MAX_RUNS]).fetchall()
+
+
+def gone_of(connection: Connection[DictRow], transfer_id: int, at: datetime) -> dict[int, Gone]:
+    """What is gone of an earn by ``at``, by asset; what is due by then has expired, noted or not."""
+    rows = connection.execute(_GONE, {"earn": transfer_id, "at": at}).fetchall()
+    return {row["asset_id"]: Gone(row["expired"], row["taken_back"]) for row in rows}
 
 
 def growth_of(connection: Connection[DictRow], owner: str, windows: Sequence[Window]) -> list[int]:

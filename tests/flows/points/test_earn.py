@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.points.requests import start_claw_back, start_earn, start_spend
+from flows.points.requests import start_claw_back, start_earn, start_expire, start_spend
 from tests.flows.points.world import GROWTH, LEAVES, NOON, STARS, Club, back, sale
 
 LATER = "2026-03-03T12:00:00+08:00"
@@ -132,3 +132,23 @@ def test_the_rules_of_the_day_of_the_sale_count_whenever_it_is_reckoned(club: Cl
         body = {"programme": STARS, "holder": club.member(), "order_no": club.number(), "happened_at": at}
         earned[at] = club.ask(start_earn, **body, lines=sale(10_000))["results"]["earn"]["points"]
     assert list(earned.values()) == [100, 200, 100]
+
+
+def test_points_that_expired_before_the_goods_came_back_are_not_owed(club: Club) -> None:
+    holder, order = club.member(), club.number()
+    body = {"programme": STARS, "order_no": order}
+    long_ago, too_late = "2022-01-10T12:00:00+08:00", "2023-03-01T12:00:00+08:00"
+    club.ask(start_earn, **body, holder=holder, happened_at=long_ago, lines=sale(10_000, quantity=2))
+    line = {"line_no": 1, "sku": club.goods(points=30), "quantity": 1, "points": 30}
+    club.ask(
+        start_spend, programme=STARS, holder=holder, order_no=club.number(), happened_at="2022-02-01T12:00:00+08:00",
+        region_code="330106", supplier="giftco", lines=[line], points=30,
+    )  # fmt: skip
+    owed = []
+    for nth in range(2):
+        club.ask(start_claw_back, **body, return_no=f"R{nth}", happened_at=too_late, lines=back(l1=1))
+        owed.append(club.balance(holder).arrears)
+    assert owed == [30, 30]
+    club.ask(start_expire, as_of="2023-02-01")
+    club.sound()
+    assert club.balance(holder).posted == 0
