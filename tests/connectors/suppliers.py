@@ -2,15 +2,14 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Protocol
 
 import pytest
-from hypothesis import HealthCheck, example, given
-from hypothesis import settings as examples
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from canonical_model.errors import ConfigurationError, HubError, RejectedError, TransientError, UncertainError
@@ -218,6 +217,28 @@ FAULTS = st.lists(st.sampled_from(["drop_answer", "error500"]), max_size=2)
 LIFE = st.lists(
     st.tuples(st.sampled_from(DEEDS), st.integers(0, 1), st.integers(1, 3), FAULTS), min_size=5, max_size=12
 )
+
+
+def live_through(supplier: Supplier, life: list[Any]) -> None:
+    """A life of orders, with answers lost and servers failing in between; then their books and our beliefs agree."""
+    beliefs = Beliefs(supplier)
+    for deed, which, quantity, faults in life:
+        getattr(beliefs, deed)(f"{beliefs.number}{which}", quantity, faults)
+    beliefs.assert_their_books_agree()
+
+
+def any_life(test: Callable[..., None]) -> Callable[..., None]:
+    """A test of any ``life``; each supplier decorates its own, since hypothesis wants one class a test."""
+    known = (
+        [("reserve", 0, 3, []), ("confirm", 0, 1, ["drop_answer"]), ("lapse", 0, 1, [])],
+        [("reserve", 0, 3, ["drop_answer"]), ("confirm", 0, 1, []), ("ship", 0, 1, []), ("cancel", 0, 1, [])],
+        [("reserve", 0, 3, []), ("reserve", 1, 2, []), ("lapse", 0, 1, []), ("reserve", 1, 2, ["error500"])],
+        [("reserve", 0, 3, []), ("confirm", 0, 1, []), ("cancel", 0, 1, ["drop_answer", "error500"])],
+    )
+    decorated = given(life=LIFE)(test)
+    for life in known:
+        decorated = example(life=life)(decorated)
+    return settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])(decorated)
 
 
 class SupplierBehaviour:
@@ -439,16 +460,3 @@ class SupplierBehaviour:
         method = "PUT" if path == "/_clock" else "POST"
         with pytest.raises(HubError, match="422"):
             supplier.live.control(method, path, body)
-
-    @examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @example(life=[("reserve", 0, 3, []), ("confirm", 0, 1, ["drop_answer"]), ("lapse", 0, 1, [])])
-    @example(life=[("reserve", 0, 3, ["drop_answer"]), ("confirm", 0, 1, []), ("ship", 0, 1, []), ("cancel", 0, 1, [])])
-    @example(life=[("reserve", 0, 3, []), ("reserve", 1, 2, []), ("lapse", 0, 1, []), ("reserve", 1, 2, ["error500"])])
-    @example(life=[("reserve", 0, 3, []), ("confirm", 0, 1, []), ("cancel", 0, 1, ["drop_answer", "error500"])])
-    @given(life=LIFE)
-    def test_their_books_say_what_our_writers_were_told(self, supplier: Supplier, life: list[Any]) -> None:
-        """Any life of orders, with answers lost and servers failing in between."""
-        beliefs = Beliefs(supplier)
-        for deed, which, quantity, faults in life:
-            getattr(beliefs, deed)(f"{beliefs.number}{which}", quantity, faults)
-        beliefs.assert_their_books_agree()

@@ -14,7 +14,16 @@ from connectors.cardco.books import CardcoBooks
 from connectors.cardco.client import SERVICE, CardcoClient
 from connectors.cardco.writers import CardcoWriter
 from flows.testing import hostile
-from tests.connectors.suppliers import HOLD_S, STOCK, Supplier, SupplierBehaviour, SupplierBooks, order
+from tests.connectors.suppliers import (
+    HOLD_S,
+    STOCK,
+    Supplier,
+    SupplierBehaviour,
+    SupplierBooks,
+    any_life,
+    live_through,
+    order,
+)
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 PASSWORD = "keep-this-to-yourself"
@@ -42,6 +51,10 @@ class TestCardcoOrders(SupplierBehaviour):
     @staticmethod
     def books(config: SystemConfig) -> SupplierBooks:
         return CardcoBooks(config)
+
+    @any_life
+    def test_their_books_say_what_our_writers_were_told(self, supplier: Supplier, life: list[Any]) -> None:
+        live_through(supplier, life)
 
     def test_a_second_call_keeps_the_goods_twice_and_is_found(self, supplier: Supplier) -> None:
         sku, key, number = supplier.sell(), supplier.new("key"), supplier.new("PM")

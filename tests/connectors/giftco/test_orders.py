@@ -20,7 +20,18 @@ from connectors.giftco.desk import yuan
 from connectors.giftco.sign import IDEMPOTENCY_KEY, SIGNATURE, signature, signed_headers
 from connectors.giftco.writers import ReserveWriter
 from flows.testing import hostile
-from tests.connectors.suppliers import CASH, HOLD_S, POINTS, STOCK, Supplier, SupplierBehaviour, SupplierBooks, order
+from tests.connectors.suppliers import (
+    CASH,
+    HOLD_S,
+    POINTS,
+    STOCK,
+    Supplier,
+    SupplierBehaviour,
+    SupplierBooks,
+    any_life,
+    live_through,
+    order,
+)
 
 SECRET = "keep-this-to-yourself"
 ITEM = {"lineNo": "1", "goodsCode": "X", "quantity": 1, "points": 0, "cash": "0.00"}
@@ -35,6 +46,10 @@ class TestGiftcoOrders(SupplierBehaviour):
     @staticmethod
     def books(config: SystemConfig) -> SupplierBooks:
         return GiftcoBooks(config)
+
+    @any_life
+    def test_their_books_say_what_our_writers_were_told(self, supplier: Supplier, life: list[Any]) -> None:
+        live_through(supplier, life)
 
     def test_a_key_gets_its_first_answer_also_when_the_order_went_on(self, supplier: Supplier) -> None:
         sku, number = supplier.sell(), supplier.new("PM")
