@@ -100,12 +100,18 @@ def head_text(owner: str, seq: int, entries: int, chain: str) -> str:
 
 
 def verify(
-    connection: Connection[DictRow], owner: str, *, sign: Sign | None = None, expected: str | None = None
+    connection: Connection[DictRow],
+    owner: str,
+    *,
+    sign: Sign | None = None,
+    expected: str | None = None,
+    told: Callable[[int], None] | None = None,
 ) -> Verified:
     """Compute the chain anew, and every balance, lot and hold; in pages, in bounded memory.
 
     ``sign``: the seals' signatures are checked with it. ``expected``: a head that was kept elsewhere, which must be
     part of the chain; RejectedError (points.head) when it is none. What is wrong is named, up to MAX_BROKEN things.
+    ``told`` hears how many entries were read, after each seal.
     Ask in a transaction of its own, and end it.
     """
     if connection.info.transaction_status == TransactionStatus.IDLE:
@@ -113,6 +119,8 @@ def verify(
     chain = _Chain(connection, owner, sign, _parse_head(expected) if expected else None)
     for row in _seals(connection, owner):
         chain.check(row)
+        if told is not None:
+            told(chain.entries)
         if len(chain.broken) >= MAX_BROKEN:
             break
     broken = chain.end()

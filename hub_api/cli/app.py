@@ -16,6 +16,7 @@ from hub_api.cli import (
     mapping,
     message,
     order,
+    points,
     quarantine,
     reoptimise,
     rules,
@@ -45,6 +46,7 @@ app.add_typer(quarantine.app, name="quarantine")
 order.app.add_typer(reoptimise.app)
 app.add_typer(order.app, name="order")
 app.add_typer(stock.app, name="stock")
+app.add_typer(points.app, name="points")
 app.add_typer(run.app, name="run")
 app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")
