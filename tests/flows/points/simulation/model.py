@@ -356,29 +356,31 @@ class Model:
 
     def _go_back(self, ask: Reverse, postings: list[Posting]) -> None:
         """Lots get back what was taken of them; what is too late expires, the rest repays what is owed."""
+        owing = dict.fromkeys(
+            (each.asset, each.holder) for each in postings if each.kind == "arrears" and each.units > 0
+        )
+        back: Counter[Lot] = Counter({each.lot: 0 for each in postings if each.lot is not None and each.units > 0})
         if ask.grace_days:
-            for posting in postings:
-                lot = posting.lot
-                if lot is not None and lot.due <= ask.at and lot.origin != ask.of:
+            may_live = {*back, *(each.lot for each in self.repaid if each.units and (each.asset, each.holder) in owing)}
+            for lot in may_live:
+                if lot.due <= ask.at:
                     self._expire(lot, lot.free)
-                    lot.due = ask.at + timedelta(days=ask.grace_days)
-        back: Counter[Lot] = Counter()
-        for asset, holder in dict.fromkeys((each.asset, each.holder) for each in postings if each.kind == "arrears"):
+        for asset, holder in owing:
             moved = sum(
                 each.units for each in postings if (each.asset, each.kind, each.holder) == (asset, "arrears", holder)
             )
             back.update(self._owe_again(asset, holder, moved + self.units[asset, "arrears", holder]))
         self._move(postings)
-        back.update({each.lot: 0 for each in postings if each.lot is not None and each.units > 0})
         for each in postings:
             if each.lot is not None and each.units > 0:
                 back[each.lot] += each.units
         for lot in sorted(back, key=lambda lot: lot.turn):
-            if lot.due <= ask.at:
-                self._expire(lot, back[lot])
+            if lot.due <= ask.at and ask.grace_days:
+                lot.due = ask.at + timedelta(days=ask.grace_days)
+            elif lot.due <= ask.at:
+                self._expire(lot, back.pop(lot))
         for lot in sorted(back, key=lambda lot: lot.turn):
-            if lot.due > ask.at:
-                self._repay(lot, back[lot], f"repay:{ask.key}")
+            self._repay(lot, back[lot], f"repay:{ask.key}")
 
     def _owe_again(self, asset: str, holder: str, units: int) -> Counter[Lot]:
         """A debt that was repaid is owed again: the lots that did, the last first, have it back."""
