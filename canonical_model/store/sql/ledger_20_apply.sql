@@ -6,7 +6,8 @@ DROP FUNCTION IF EXISTS ledger_apply_one(text, text, timestamptz, text, jsonb);
 -- The accounts that lines name, made where there are none; NULL for an asset that is not the owner's.
 CREATE OR REPLACE FUNCTION ledger_make_accounts(p_owner text, p_assets bigint[], p_kinds text[], p_holders text[])
 RETURNS bigint[]
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     v_accounts bigint[];
 BEGIN
@@ -88,7 +89,8 @@ CREATE OR REPLACE FUNCTION ledger_apply_one(
     p_roles text[], p_assets bigint[], p_holders text[], p_amounts bigint[], p_firsts bigint[], p_issuers text[],
     p_costs bigint[], p_expires timestamptz[],
     OUT outcome text, OUT id bigint, OUT number integer, OUT available bigint)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
     v_takes integer := cardinality(p_firsts);

@@ -19,7 +19,8 @@ CREATE OR REPLACE FUNCTION ledger_open(
     OUT lot_purses integer[], OUT lots bigint[], OUT lot_accounts bigint[], OUT lot_dues float8[], OUT lot_free bigint[],
     OUT first_transfers bigint[], OUT first_lots bigint[], OUT first_accounts bigint[], OUT first_dues float8[],
     OUT first_free bigint[], OUT transfer_ids bigint[], OUT lot_ids bigint[])
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
     PERFORM ledger_keep_wallets(p_owner);
     IF cardinality(p_holders) > 0 AND EXISTS (SELECT FROM ledger_wallet WHERE owner = p_owner) THEN
