@@ -153,6 +153,7 @@ def _command(run: Run) -> Command:
         rules_version=run.results["hold"]["rules_version"],
         detail={
             "programme": body["programme"],
+            "channel": body["channel"],
             "supplier": body["supplier"],
             "document": run.results["reserve"]["document"],
             "points": body["points"],
