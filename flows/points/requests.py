@@ -124,7 +124,6 @@ class Spend(_Lined):
     holder: Code
     order_no: Code
     channel: Code = "-"
-    channel: Code = "-"
     happened_at: Moment
     region_code: Code
     supplier: Code
