@@ -176,7 +176,7 @@ def verify(
         typer.echo(f"the books are sound: {verified.entries:,} entries, head {verified.head}")
     else:
         typer.echo(f"the books are not sound: {len(broken)} thing(s) are wrong, of {verified.entries:,} entries")
-        show_rows(broken, as_json=False, columns=("place", "reason"))
+        show_rows(broken, as_json=False, columns=("where", "reason"))
     if broken:
         raise typer.Exit(output.EXIT_FAILED)
 
