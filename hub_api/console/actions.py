@@ -4,14 +4,27 @@ An action is a function ``(hub, access, **arguments)`` and the scope it needs. `
 checks the scope each time; the functions behind it check and audit again, whoever calls them.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from canonical_model.errors import NotFoundError
+from canonical_model.errors import NotFoundError, RejectedError
 from flows.runtime.bootstrap import Hub
 from flows.runtime.quarantine import Selection
-from hub_api import corrections, decisions, estate_view, operations, repair, routing_rules, stories, unmasking, what_if
+from hub_api import (
+    corrections,
+    decisions,
+    estate_view,
+    operations,
+    points_books,
+    repair,
+    routing_rules,
+    stories,
+    unmasking,
+    what_if,
+)
+from hub_api import points as points_desk
 from hub_api.auth import Access
 from hub_api.console.visits import SessionEndedError, find_visit
 
@@ -173,3 +186,39 @@ def try_rules(hub: Hub, access: Access, *, order_id: int, text: str, round_no: i
 def ask_what_if(hub: Hub, access: Access, *, text: str, limit: int) -> Any:
     """How the newest orders would ship under other routing rules; changes nothing."""
     return what_if.what_if(hub, access, text, what_if.Asked(limit=limit), at_most_s=WHAT_IF_S)
+
+
+@action("points.adjust", needs=("points", "adjust"))
+def adjust_points(
+    hub: Hub, access: Access, *, holder: str, programme: str, points: str, number: str, reason: str
+) -> dict[str, Any]:
+    """Give a member points, or take some; ``points`` as it was typed."""
+    return points_desk.adjust(
+        hub, access, number=number.strip(), programme=programme, holder=holder, points=_whole(points), reason=reason
+    )
+
+
+@action("points.merge", needs=("points", "adjust"))
+def merge_points(hub: Hub, access: Access, *, kept: str, merged: str, number: str, reason: str) -> dict[str, Any]:
+    """Let two members spend from one wallet."""
+    return points_desk.merge(hub, access, number=number.strip(), kept=kept, merged=merged.strip(), reason=reason)
+
+
+@action("points.unmerge", needs=("points", "adjust"))
+def unmerge_points(hub: Hub, access: Access, *, merge_id: int, reason: str) -> dict[str, Any]:
+    """Give each member of a merge a wallet of their own again."""
+    return points_desk.unmerge(hub, access, merge_id, reason=reason)
+
+
+@action("points.verify", needs=("points", "adjust"))
+def verify_points(hub: Hub, access: Access) -> dict[str, Any]:
+    """Reckon the books of points anew."""
+    verified = points_books.verify(hub, access)
+    return {"entries": verified.entries, "head": verified.head, "broken": len(verified.broken)}
+
+
+def _whole(text: str) -> int:
+    typed = text.strip().replace(",", "")
+    if not re.fullmatch(r"[+-]?[0-9]{1,13}", typed):
+        raise RejectedError(f"{text!r} is no whole number; write one such as 50 or -50", code="points.amount")
+    return int(typed)

@@ -51,7 +51,13 @@ TONES: Final[Mapping[str, str]] = {
     "shortage": "warn",
     "overstock": "warn",
 }
-OWN_TONES: Final[Mapping[str, str]] = {"lane.open": "good", "health.well": "good", "lane.struggling": "warn"}
+OWN_TONES: Final[Mapping[str, str]] = {
+    "lane.open": "good",
+    "health.well": "good",
+    "points_books.sound": "good",
+    "points_books.broken": "bad",
+    "lane.struggling": "warn",
+}
 MAX_TEXT: Final = 20_000
 MAX_ISSUES: Final = 20
 

@@ -7,6 +7,7 @@ from typing import Final
 ALL: Final = (
     "search",
     "stock",
+    "points",
     "decisions",
     "estate",
     "messages",
