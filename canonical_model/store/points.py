@@ -103,16 +103,16 @@ def list_entries(
 ) -> list[DictRow]:
     """Entries by id after ``after``; at most MAX_PAGE.
 
-    An entry shows only once every transaction that was open beside it has ended: a reader who goes on from the last
-    id it saw never skips one that commits later under a smaller id. (Ages of transactions turn over, so entries
-    older than any transaction may live are simply shown.)
+    An entry shows only once every transaction that may write one before it has ended: a reader who goes on from the
+    last id it saw never skips one that commits later under a smaller id. Ask in a transaction that has not written.
     """
+    settled = connection.execute("SELECT feed_settled_before(true) AS before").fetchone()
+    assert settled is not None
     return connection.execute(
-        "SELECT * FROM points_entry AS entry WHERE owner = %s AND brand = %s AND id > %s"
-        " AND (recorded_at < clock_timestamp() - interval '1 hour'"
-        " OR age(entry.xmin) > age(pg_snapshot_xmin(pg_current_snapshot())::xid))"
+        "SELECT * FROM points_entry WHERE owner = %s AND brand = %s AND id > %s"
+        " AND id <= (SELECT max(id) FROM points_entry WHERE recorded_at < %s)"
         " ORDER BY id LIMIT %s",
-        (owner, brand, after, min(limit, MAX_PAGE)),
+        (owner, brand, after, settled["before"], min(limit, MAX_PAGE)),
     ).fetchall()
 
 

@@ -89,3 +89,31 @@ def test_a_reader_goes_on_from_the_last_id_and_skips_nothing(desk: Desk) -> None
             read += [row["points"] for row in page]
             after = page[-1]["id"]
     assert read == [1, 2, 3, 4, 5]
+
+
+COPY = """
+    INSERT INTO points_entry (owner, brand, system, source_id, member_id, member_code, programme, points, happened_at,
+        extensions, message_id)
+    SELECT owner, brand, system, %s, member_id, member_code, programme, points, happened_at, extensions, message_id
+    FROM points_entry ORDER BY id LIMIT 1
+"""
+
+
+def test_an_entry_waits_for_one_that_has_a_smaller_number_and_commits_later(desk: Desk) -> None:
+    desk.push("members", member())
+    desk.push("points", entry(1))
+    database = desk.hub.database
+
+    def known() -> list[str]:
+        with database.unit() as reader:
+            page = points.list_entries(reader.connection, owner="yunshang", brand="yunshang")
+        return [row["source_id"] for row in page]
+
+    with database.unit() as first_begun, database.unit() as second_begun:
+        first_begun.execute("SELECT pg_current_xact_id()")
+        second_begun.execute(COPY, ["smaller"])
+        first_begun.execute(COPY, ["larger"])
+        first_begun.commit()
+        assert "larger" not in known()
+        second_begun.commit()
+    assert known()[1:] == ["smaller", "larger"]
