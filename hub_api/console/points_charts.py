@@ -45,18 +45,22 @@ def draw_issuers(view: View, issuers: Sequence[Told]) -> None:
 
 
 def draw_due(view: View, due: Sequence[Told]) -> None:
-    """A column for each month: the points whose last day is in it, by programme."""
+    """A column for each month: the points whose last day is in it, by programme. What never ends stands beside."""
     words = view.words
     months = sorted({row["month"] for row in due if row["month"] is not None})
-    labels = [f"{month:%Y-%m}" for month in months] + [words("points.never")]
     sums: dict[str, dict[Any, int]] = defaultdict(dict)
     for row in due:
         sums[row["programme"]][row["month"]] = row["points"]
+    kept = [f"{name} {words.number(points[None])}" for name, points in sorted(sums.items()) if None in points]
+    ending = [(name, points) for name, points in sorted(sums.items()) if points.keys() - {None}]
+    if not months:
+        return
     series = [
-        _bars(name, [points.get(month, 0) for month in [*months, None]], SHADES[number % len(SHADES)])
-        for number, (name, points) in enumerate(sorted(sums.items()))
+        _bars(name, [points.get(month, 0) for month in months], SHADES[number % len(SHADES)])
+        for number, (name, points) in enumerate(ending)
     ]
-    _draw(words("points.due"), _columns(labels, series), HEIGHT_PX)
+    beside = words("points.never_of", what=", ".join(kept)) if kept else ""
+    _draw(words("points.due"), _columns([f"{month:%Y-%m}" for month in months], series), HEIGHT_PX, beside)
 
 
 def draw_lots(view: View, lots: Sequence[Told]) -> None:
@@ -83,7 +87,7 @@ def _day(words: Words, due: datetime | None) -> str:
 def _options() -> dict[str, Any]:
     return {
         "animation": False,
-        "grid": {"left": 8, "right": 24, "top": 34, "bottom": 8, "containLabel": True},
+        "grid": {"left": 8, "right": 36, "top": 34, "bottom": 8, "containLabel": True},
         "legend": {"top": 0, "left": 0, "textStyle": _TEXT, "itemWidth": 12, "itemHeight": 9, "type": "scroll"},
         "tooltip": {**TOOLTIP, "trigger": "axis", "axisPointer": {"type": "shadow"}},
     }
@@ -111,8 +115,9 @@ def _bars(name: str, values: Sequence[int], colour: str) -> dict[str, Any]:
     }
 
 
-def _draw(heading: str, options: Mapping[str, Any], height_px: int) -> None:
+def _draw(heading: str, options: Mapping[str, Any], height_px: int, beside: str = "") -> None:
     with ui.element("div").classes("panel"):
-        html(h("header", h("h2", heading))).classes("panel-head")
+        told = h("div", h("span", beside, cls="muted"), cls="beside") if beside else None
+        html(h("header", h("h2", heading), told)).classes("panel-head")
         chart = ui.echart(dict(options), renderer="svg").classes("bars").style(f"height: {height_px}px")
         chart.props["role"], chart.props["aria-label"] = "img", heading

@@ -112,7 +112,7 @@ def accounts(view: View, found: Told, chosen: str | None) -> Html:
         (
             link(
                 join(h("b", each["title"]), " ", code(each["programme"])),
-                view.link(MEMBER, name=view.arg("name"), programme=each["programme"]),
+                view.link(MEMBER, who=view.arg("who"), programme=each["programme"]),
                 aria_current="true" if each["programme"] == chosen else None,
             ),
             h("b", words.number(each["available"])),
@@ -269,7 +269,7 @@ def transfer_facts(view: View, found: Told) -> Html:
 def times(view: View, programme: str) -> Html:
     """A form for the two times at which a balance is looked at."""
     words = view.words
-    kept = {"name": view.arg("name"), "programme": programme}
+    kept = {"who": view.arg("who"), "programme": programme}
     return h(
         "form",
         [h("input", type="hidden", name=name, value=value) for name, value in kept.items()],
@@ -417,4 +417,4 @@ def _arrows(view: View, postings: Sequence[Told]) -> Html:
 def _holder(view: View, posting: Told) -> Html:
     if posting["account_kind"] not in ("member", "arrears"):
         return code(posting["holder"])
-    return link(code(posting["holder"]), view.link(MEMBER, name=posting["holder"]))
+    return link(code(posting["holder"]), view.link(MEMBER, who=posting["holder"]))

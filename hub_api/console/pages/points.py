@@ -45,7 +45,7 @@ async def show_points(view: View) -> None:
 @page("/points/member", title="points.member", needs=NEEDS)
 async def show_member(view: View) -> None:
     """What a member has of each programme; one of them with its lots, its proof and its journal."""
-    name = view.arg("name")
+    name = view.arg("who")
     if name is None:
         title(view, view.words("points.member"))
         html(_who(view))
@@ -68,7 +68,7 @@ async def show_member(view: View) -> None:
     async def load_journal() -> Found:
         return await view.read(points_views.read_journal, name, after=view.id_arg("after"))
 
-    query = {"name": name, "programme": view.arg("programme")}
+    query = {"who": name, "programme": view.arg("programme")}
     await view.show(load, lambda found: _draw_member(view, found, programme))
     await view.show(load_journal, lambda found: _draw_journal(view, found, query))
 
@@ -87,7 +87,7 @@ async def show_transfer(view: View) -> None:
 def _who(view: View) -> Html:
     """A form that leads to a member."""
     words = view.words
-    box = h("input", name="name", value=view.arg("name"), maxlength=200, autocomplete="off", spellcheck="false",
+    box = h("input", name="who", value=view.arg("who"), maxlength=200, autocomplete="off", spellcheck="false",
             placeholder=words("points.member_hint"))  # fmt: skip
     label = h("label", h("span", words("points.member")), box)
     return h("form", label, h("button", words("points.open"), type="submit"), action=view.link(MEMBER), method="get",

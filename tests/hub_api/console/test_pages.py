@@ -17,6 +17,8 @@ EMPTY: Final = {
     "/audit",
     "/search",
     "/stock",
+    "/points",
+    "/points/member",
     "/rules",
     "/inbox",
     "/estate",
