@@ -21,9 +21,10 @@ from flows.ingest.pull import pull
 from flows.runtime import embedded
 from flows.runtime.settings import get_settings
 from hub_api.cli.output import progress, say
-from hub_api.demo import legacy, members, report, stores
+from hub_api.demo import legacy, members, points, points_books, report, stores
 from hub_api.demo.books import Comparison, compare_books, read_levels, read_orders
 from hub_api.demo.estate import FAULTS, DemoEstate, running_estate
+from hub_api.demo.points_plan import MonthPlan, month_of_points
 from hub_api.demo.retailer import Wish, wishes
 from hub_api.demo.sales import Sent, cancel_some, release_credit, send_orders
 from hub_api.demo.supply import supply_tasks
@@ -48,6 +49,8 @@ def run_demo(*, orders: int, seed: int, serve: bool, as_json: bool) -> int:
         bar.advance(starting)
         day = wishes(seed, orders)
         _supply(bar, estate, seed, day)
+        if "crm" in systems:
+            day = members.with_cards(estate, day)
         sent = _sell(bar, estate, day)
         _drain(bar, estate, "seeing every parcel through")
         parked = report.parked_runs(estate)
@@ -55,8 +58,11 @@ def run_demo(*, orders: int, seed: int, serve: bool, as_json: bool) -> int:
         _drain(bar, estate, "seeing the released orders through")
         if "drp" in systems:
             _close_tills(bar, estate)
+        month, month_began = month_of_points(seed), time.monotonic()
+        refused = _live_month(bar, estate, month)
+        month_took_s = round(time.monotonic() - month_began, 1)
         found = read_orders(estate)
-        comparisons = _compare(bar, lambda: list(_comparisons(estate, day, found)))
+        comparisons = _compare(bar, lambda: list(_comparisons(estate, day, found, month)))
         document: dict[str, Any] = {
             "systems": list(systems),
             "incoming": report.incoming(estate),
@@ -65,6 +71,13 @@ def run_demo(*, orders: int, seed: int, serve: bool, as_json: bool) -> int:
             "by_soap": sent.by_soap,
             "repeats": {"answered_alike": sent.repeated, "refused": sent.refused_repeats},
             "cancel_asked": len(sent.cancel_asked),
+            "points": {
+                "runs": points_books.ends(estate),
+                "refused": refused,
+                "seconds": month_took_s,
+                "owing": points_books.owing(estate),
+                "programmes": points_books.statements(estate),
+            },
             "books": [
                 {"books": c.title, "records": c.compared, "differences": list(c.differences)} for c in comparisons
             ],
@@ -94,11 +107,23 @@ def _close_tills(bar: Progress, estate: DemoEstate) -> None:
     bar.advance(line)
 
 
-def _comparisons(estate: DemoEstate, day: Sequence[Wish], found: Sequence[dict[str, Any]]) -> Iterator[Comparison]:
+def _live_month(bar: Progress, estate: DemoEstate, month: MonthPlan) -> dict[str, int]:
+    line = bar.add_task("a month of points for three brands", total=month.deeds())
+    with points.PointsShops(estate) as shops:
+        points.open_points(estate, shops, month)
+        return points.live_month(
+            estate, shops, month, advance=lambda: bar.advance(line), drain=lambda: _drain(bar, estate, None)
+        )
+
+
+def _comparisons(
+    estate: DemoEstate, day: Sequence[Wish], found: Sequence[dict[str, Any]], month: MonthPlan
+) -> Iterator[Comparison]:
     yield from compare_books(estate, day, found)
     if "drp" in estate.legacy:
         yield from stores.compare_stores(estate, read_levels(estate))
     yield from members.compare_members(estate)
+    yield from points_books.compare_points(estate, month)
 
 
 def _show(
@@ -120,6 +145,7 @@ def _show(
         ended=document["orders"],
         parked=parked,
         story=story,
+        points=document["points"],
         comparisons=comparisons,
     )
     verdict = "the books agree" if document["agree"] else "the books do not agree"

@@ -15,7 +15,10 @@ from connectors.kit.process import SimulatorProcess
 from hub_api.demo.retailer import BRAND, LIVE_ROOM, MINI_PROGRAM, OWNER
 
 CORE: Final = ("pos", "wms", "sap")
-ALL: Final = (*CORE, "drp", "crm")
+POINTS: Final = ("airline", "finance", "giftco", "cardco")
+ALL: Final = (*CORE, "drp", "crm", *POINTS)
+PARTNER: Final = "yipan"
+SISTERS: Final = ("linmu", "qingye")
 SAP_USER: Final = "YIPAN"
 CRM_USER: Final = "YIPAN"
 DRP_NAME: Final = "yipan_demo_drp"
@@ -67,7 +70,37 @@ connector = "crm"
 settings = {{ base_url = "{url}", user = "{crm_user}" }}
 secrets = {{ password = "file:{folder}/crm_secret" }}
 """,
+    "airline": """
+[systems.airline]
+connector = "airline"
+settings = {{ base_url = "{url}", client_id = "{partner}" }}
+secrets = {{ client_secret = "file:{folder}/airline_secret" }}
+""",
+    "finance": """
+[systems.finance]
+connector = "finance"
+settings = {{ base_url = "{url}", app_id = "{partner}" }}
+secrets = {{ app_secret = "file:{folder}/finance_secret" }}
+""",
+    "giftco": """
+[systems.giftco]
+connector = "giftco"
+settings = {{ base_url = "{url}", app_key = "{partner}" }}
+secrets = {{ app_secret = "file:{folder}/giftco_secret" }}
+""",
+    "cardco": """
+[systems.cardco]
+connector = "cardco"
+zone = "Asia/Shanghai"
+settings = {{ base_url = "{url}", user = "{partner}" }}
+secrets = {{ password = "file:{folder}/cardco_secret" }}
+""",
 }
+_SISTER: Final = """
+[systems.{brand}_shop]
+connector = "hub"
+brand = "{brand}"
+"""
 _AUTHORITY: Final = """
 [[authority]]
 kind = "warehouse"
@@ -106,10 +139,13 @@ class Legacy:
             "folder": self._folder,
             "sap_user": SAP_USER,
             "crm_user": CRM_USER,
+            "partner": PARTNER,
             "dialect": DIALECT,
             "stores": "drp" if "drp" in self.systems else "pos",
         }
-        parts = (_SYSTEMS[name].format(url=self._urls[name], **words) for name in self.systems)
+        parts = [_SYSTEMS[name].format(url=self._urls[name], **words) for name in self.systems]
+        if set(POINTS) <= set(self.systems):
+            parts += [_SISTER.format(brand=brand) for brand in SISTERS]
         return _HEAD.format(**words) + "".join(parts) + _AUTHORITY.format(**words)
 
     def simulators(
@@ -133,17 +169,17 @@ class Legacy:
 
     def _settings(self, name: str) -> dict[str, str]:
         secret = self._secrets[name]
-        match name:
-            case "pos":
-                return {"access_token": secret}
-            case "wms":
-                return {"app_secret": secret, "customer_id": OWNER}
-            case "sap":
-                return {"user": SAP_USER, "password": secret}
-            case "drp":
-                return {"dialect": DIALECT, "admin": self._odbc_admin, "connection": secret}
-            case _:
-                return {"user": CRM_USER, "password": secret}
+        return {
+            "pos": {"access_token": secret},
+            "wms": {"app_secret": secret, "customer_id": OWNER},
+            "sap": {"user": SAP_USER, "password": secret},
+            "drp": {"dialect": DIALECT, "admin": self._odbc_admin, "connection": secret},
+            "crm": {"user": CRM_USER, "password": secret},
+            "airline": {"client_id": PARTNER, "client_secret": secret},
+            "finance": {"app_id": PARTNER, "app_secret": secret},
+            "giftco": {"app_key": PARTNER, "app_secret": secret},
+            "cardco": {"user": PARTNER, "password": secret},
+        }[name]
 
     def _forget_drp(self) -> None:
         DrpDatabase(DIALECT, admin=self._odbc_admin, connection=self._secrets["drp"]).drop()

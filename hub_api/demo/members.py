@@ -1,6 +1,7 @@
 """The CRM's side of the day: members and their points, pushed by SOAP and pulled again; compared at the end."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import httpx
@@ -32,6 +33,14 @@ def enrol_members(estate: DemoEstate, day: Sequence[Wish]) -> None:
     _post(estate, "/_members?push=0", [member for n, member in enumerate(members) if n % 5 == 0])
 
 
+def with_cards(estate: DemoEstate, day: Sequence[Wish]) -> tuple[Wish, ...]:
+    """The day's orders, those of the CRM's members with the number on their card."""
+    cards = {
+        "".join(filter(str.isdigit, row["mobilePhone"] or ""))[-11:]: row["cardNo"] for row in _books(estate).members()
+    }
+    return tuple(replace(wish, card=cards.get(wish.mobile)) for wish in day)
+
+
 def pull_members(estate: DemoEstate) -> None:
     """What the CRM did not push."""
     report = pull(estate.hub, "crm", "member_list")
@@ -52,7 +61,9 @@ def compare_members(estate: DemoEstate) -> Iterator[Comparison]:
     books = _books(estate)
     theirs = {row["memberId"]: row["cardNo"] for row in books.members()}
     found = read_all(estate, "/v1/members")
-    yield differences("members: CRM and hub", theirs, {row["source_id"]: row["code"] for row in found})
+    yield differences(
+        "members: CRM and hub", theirs, {row["source_id"]: row["code"] for row in found if row["system"] == "crm"}
+    )
     entries = estate.hub.database.run("SELECT source_id, member_code, points FROM points_entry WHERE system = 'crm'")
     yield differences(
         "points entries: CRM and hub",

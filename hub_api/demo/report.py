@@ -85,6 +85,7 @@ def print_report(
     ended: Mapping[str, int],
     parked: Sequence[Row],
     story: Story | None,
+    points: Mapping[str, Any],
     comparisons: Sequence[Comparison],
 ) -> None:
     """Everything, in the order a newcomer asks."""
@@ -100,6 +101,7 @@ def print_report(
         console.print(f"\n[bold]One order, {order['order_no']}, from push to write-back[/bold]")
         for root in roots:
             console.print(_tree(root))
+    _points(console, points)
     _table(
         console,
         "Books: every system's own records against the hub's",
@@ -108,6 +110,28 @@ def print_report(
     for comparison in comparisons:
         for difference in comparison.differences[:SHOWN_DIFFERENCES]:
             console.print(f"  [red]{comparison.title}[/red]: {difference}", highlight=False, soft_wrap=True)
+
+
+def _points(console: Console, points: Mapping[str, Any]) -> None:
+    _table(
+        console, "The month of points: what was asked for, and how it ended", points["runs"], ("flow", "ended", "runs")
+    )
+    _table(
+        console,
+        f"What became of the points, and what is left to honour; {points['owing']} members owe some",
+        [
+            {
+                "programme": row["programme"],
+                "issuer": row["issuer"],
+                **{name: row[name] for name in ("issued", "spent", "expired")},
+                "exchanged": row["exchanged_out"],
+                "clawed": row["clawed_back"],
+                "left": row["outstanding"],
+                "yuan": f"{row['liability_minor'] / 100:.2f}",
+            }
+            for row in points["programmes"]
+        ],
+    )
 
 
 def _table(console: Console, title: str, rows: Sequence[Row], columns: Sequence[str] | None = None) -> None:

@@ -109,7 +109,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One order as its buyer means it: channel, goods, and where to."""
+    """One order as its buyer means it: channel, goods, and where to; ``card``: the buyer's, if a member."""
 
     channel: str
     order_no: str
@@ -122,6 +122,7 @@ class Wish:
     street: str
     store: str | None
     carry_out: bool
+    card: str | None = None
 
     @property
     def total_minor(self) -> int:

@@ -111,6 +111,7 @@ def _post(client: httpx.Client, key: str, body: dict[str, Any]) -> httpx.Respons
 
 def _order(wish: Wish) -> dict[str, Any]:
     return {
+        **({"member": wish.card} if wish.card else {}),
         "channel": wish.channel,
         "order_no": wish.order_no,
         "kind": "delivery",

@@ -46,6 +46,7 @@ class SoapShop:
 
 def _order(wish: Wish) -> dict[str, Any]:
     return {
+        **({"member": wish.card} if wish.card else {}),
         "channel": wish.channel,
         "orderNo": wish.order_no,
         "kind": "delivery",

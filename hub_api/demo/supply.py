@@ -11,7 +11,7 @@ from connectors.kit.xml import render_xml
 from flows.runtime.bootstrap import Hub
 from hub_api import routing_rules
 from hub_api.auth import command_line
-from hub_api.demo import members, stores
+from hub_api.demo import legacy, members, points, stores
 from hub_api.demo.estate import DemoEstate
 from hub_api.demo.retailer import Goods, Site, Wish, catalogue, opening_stock, sites
 
@@ -35,6 +35,8 @@ def supply_tasks(estate: DemoEstate, seed: int, day: Sequence[Wish]) -> Iterator
     """
     stock = opening_stock(seed)
     yield "the rules of routing", lambda: publish_rules(estate.hub)
+    if set(legacy.POINTS) <= set(estate.legacy):
+        yield "the rules of points", lambda: points.publish_rules(estate.hub)
     yield "places", lambda: place_sites(estate)
     yield "stores and warehouses", lambda: open_sites(estate)
     if "drp" in estate.legacy:
