@@ -3,6 +3,17 @@
 
 DROP FUNCTION IF EXISTS ledger_apply_one(text, text, timestamptz, text, jsonb);
 
+-- Before an account is made in a wallet that several holders share: who makes another one there waits until the commit.
+-- Two that find none to lock would not see each other.
+CREATE OR REPLACE FUNCTION ledger_lock_new(p_owner text, p_holder text) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
+BEGIN
+    IF EXISTS (SELECT FROM ledger_wallet WHERE owner = p_owner) THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(ledger_wallet_of(p_owner, p_holder), hashtext(p_owner)));
+    END IF;
+END
+$$;
+
 -- The accounts that lines name, made where there are none; NULL for an asset that is not the owner's.
 CREATE OR REPLACE FUNCTION ledger_make_accounts(p_owner text, p_assets bigint[], p_kinds text[], p_holders text[])
 RETURNS bigint[]
@@ -20,6 +31,9 @@ BEGIN
             FROM unnest(p_assets, p_kinds, p_holders) WITH ORDINALITY AS line (asset_id, kind, holder, number)
             ORDER BY line.number);
         EXIT WHEN i = 2 OR array_position(v_accounts, NULL) IS NULL;
+        PERFORM ledger_lock_new(p_owner, line.holder)
+        FROM unnest(p_kinds, p_holders, v_accounts) AS line (kind, holder, account_id)
+        WHERE line.account_id IS NULL AND line.kind IN ('member', 'arrears') ORDER BY line.holder;
         INSERT INTO ledger_account (asset_id, kind, holder, wallet)
         SELECT DISTINCT line.asset_id, line.kind, line.holder, ledger_wallet_of(p_owner, line.holder)
         FROM unnest(p_assets, p_kinds, p_holders, v_accounts) AS line (asset_id, kind, holder, account_id)
@@ -158,7 +172,12 @@ BEGIN
             outcome := 'unknown';
             RETURN;
         END IF;
+        CONTINUE WHEN i > v_purses;
         v_wallets[i] := ledger_wallet_of(p_owner, p_holders[i]);
+        -- Somebody else may have made the account a moment before.
+        PERFORM FROM ledger_account AS account
+        WHERE account.asset_id = p_assets[i] AND account.wallet = v_wallets[i] AND account.kind IN ('member', 'arrears')
+        ORDER BY account.id FOR NO KEY UPDATE;
     END LOOP;
 
     SELECT transfer.id, transfer.fingerprint = decode(p_fingerprint, 'hex') AS same INTO v_row
@@ -182,7 +201,11 @@ BEGIN
 
     FOR i IN 1 .. v_takes LOOP
         v_left := p_amounts[i];
-        IF v_sole[i] AND p_firsts[i] IS NULL THEN
+        -- Whoever was waited for may have made another account in the wallet.
+        IF v_sole[i] AND p_firsts[i] IS NULL AND (
+            SELECT count(*) = 1 FROM ledger_account AS account
+            WHERE account.asset_id = p_assets[i] AND account.wallet = v_wallets[i] AND account.kind = 'member')
+        THEN
             OPEN v_lot FOR SELECT lot.id, lot.account_id, lot.remaining - lot.held AS free FROM points_lot AS lot
                 WHERE lot.account_id = v_accounts[i] AND lot.is_open AND lot.due > p_happened
                 ORDER BY lot.due, lot.id;

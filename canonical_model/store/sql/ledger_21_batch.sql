@@ -41,15 +41,18 @@ BEGIN
         SELECT asked.id FROM unnest(p_transfers) AS asked (id) WHERE NOT EXISTS (
             SELECT FROM ledger_transfer AS transfer WHERE transfer.id = asked.id AND transfer.owner = p_owner));
     made := ledger_make_accounts(p_owner, p_made_assets, p_made_kinds, p_made_holders);
-    SELECT array_agg(locked.number), array_agg(locked.id) INTO member_purses, members
-    FROM (
-        SELECT purse.number, own.id, own.kind
-        FROM unnest(p_purse_assets, p_purse_wallets) WITH ORDINALITY AS purse (asset_id, wallet, number)
+    PERFORM FROM ledger_account AS account
+    WHERE account.id = ANY (ARRAY(
+        SELECT own.id FROM unnest(p_purse_assets, p_purse_wallets) AS purse (asset_id, wallet)
         JOIN ledger_account AS own ON own.asset_id = purse.asset_id AND own.wallet = purse.wallet
-        WHERE own.kind IN ('member', 'arrears') AND purse.asset_id <> ALL (foreign_assets)
-        ORDER BY own.id FOR NO KEY UPDATE OF own
-    ) AS locked
-    WHERE locked.kind = 'member';
+        WHERE own.kind IN ('member', 'arrears') AND purse.asset_id <> ALL (foreign_assets)))
+    ORDER BY account.id FOR NO KEY UPDATE;
+    -- In a statement of its own: whoever was waited for may have made another account in a wallet.
+    SELECT array_agg(purse.number), array_agg(own.id) INTO member_purses, members
+    FROM unnest(p_purse_assets, p_purse_wallets) WITH ORDINALITY AS purse (asset_id, wallet, number)
+    JOIN ledger_account AS own
+        ON own.asset_id = purse.asset_id AND own.wallet = purse.wallet AND own.kind = 'member'
+    WHERE purse.asset_id <> ALL (foreign_assets);
 
     SELECT array_agg(asked.number), array_agg(known.id), array_agg(encode(known.fingerprint, 'hex'))
     INTO known_keys, known_ids, known_fingerprints

@@ -22,6 +22,8 @@ DECLARE
 BEGIN
     SELECT id INTO v_id FROM ledger_account WHERE asset_id = p_asset AND kind = p_kind AND holder = p_holder;
     IF v_id IS NULL THEN
+        PERFORM ledger_lock_new(asset.owner, p_holder) FROM ledger_asset AS asset
+        WHERE asset.id = p_asset AND p_kind IN ('member', 'arrears');
         INSERT INTO ledger_account (asset_id, kind, holder, wallet)
         SELECT p_asset, p_kind, p_holder, ledger_wallet_of(asset.owner, p_holder)
         FROM ledger_asset AS asset WHERE asset.id = p_asset
@@ -271,7 +273,7 @@ BEGIN
                 WHERE line.account_id = arrears.id), 0) AS units
             FROM ledger_account AS own JOIN ledger_account AS arrears
                 ON arrears.asset_id = own.asset_id AND arrears.wallet = own.wallet AND arrears.kind = 'arrears'
-            WHERE own.id = v_of ORDER BY arrears.id
+            WHERE own.id = v_of ORDER BY arrears.holder COLLATE "C"
         LOOP
             CONTINUE WHEN v_left = 0 OR v_owed.units = 0;
             v_accounts := v_accounts || v_of || v_owed.id;

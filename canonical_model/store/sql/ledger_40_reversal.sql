@@ -114,7 +114,7 @@ BEGIN
                 WHERE line.account_id = arrears.id), 0) AS units
             FROM ledger_account AS arrears
             WHERE arrears.asset_id = v_lot.asset_id AND arrears.wallet = v_lot.wallet AND arrears.kind = 'arrears'
-            ORDER BY arrears.id
+            ORDER BY arrears.holder COLLATE "C"
         LOOP
             v_units := least(v_left, v_owed.units);
             CONTINUE WHEN v_units = 0;
@@ -151,13 +151,13 @@ BEGIN
         JOIN ledger_account AS own ON own.id = lot.account_id
         GROUP BY lot.id, own.asset_id
     ), line AS (
-        SELECT 1 AS side, id AS lot_id, account_id, -units AS amount FROM back
+        SELECT 1 AS side, id AS place, id AS lot_id, account_id, -units AS amount FROM back
         UNION ALL
-        SELECT 2, NULL, ledger_account_of(asset_id, 'expired', issuer), sum(units)::bigint FROM back
+        SELECT 2, min(id), NULL, ledger_account_of(asset_id, 'expired', issuer), sum(units)::bigint FROM back
         GROUP BY asset_id, issuer
     )
-    SELECT array_agg(account_id ORDER BY side, lot_id, account_id), array_agg(lot_id ORDER BY side, lot_id, account_id),
-        array_agg(amount ORDER BY side, lot_id, account_id)
+    SELECT array_agg(account_id ORDER BY side, place), array_agg(lot_id ORDER BY side, place),
+        array_agg(amount ORDER BY side, place)
     INTO v_accounts, v_lots, v_amounts FROM line;
     PERFORM ledger_add_postings(
         ledger_add_transfer(
@@ -323,8 +323,9 @@ BEGIN
         SELECT line.account_id, sum(line.amount)::bigint + account.balance AS units
         FROM unnest(v_accounts, v_amounts) AS line (account_id, amount)
         JOIN ledger_account AS account ON account.id = line.account_id AND account.kind = 'arrears'
-        GROUP BY line.account_id, account.balance HAVING sum(line.amount) + account.balance > 0
-        ORDER BY line.account_id
+        GROUP BY line.account_id, account.balance, account.asset_id, account.holder
+        HAVING sum(line.amount) + account.balance > 0
+        ORDER BY account.asset_id, account.holder COLLATE "C"
     LOOP
         v_number := v_number + 1;
         FOR v_again IN

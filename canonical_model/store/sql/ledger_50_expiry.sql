@@ -44,7 +44,7 @@ BEGIN
     INTO v_lots, v_accounts, v_expired, v_units, v_dues, v_entries
     FROM (
         SELECT lot.id, lot.account_id, lot.due, lot.remaining - lot.held AS units, expired.id AS expired_id,
-            dense_rank() OVER (ORDER BY lot.due, lot.account_id) AS entry
+            dense_rank() OVER (ORDER BY lot.due, account.asset_id, account.holder COLLATE "C") AS entry
         FROM points_lot AS lot
         JOIN ledger_account AS account ON account.id = lot.account_id
         CROSS JOIN LATERAL (
@@ -77,14 +77,15 @@ BEGIN
     SELECT array_agg(id ORDER BY id) INTO v_ids FROM added;
     INSERT INTO ledger_posting (transfer_id, line, account_id, lot_id, amount)
     SELECT v_ids[line.entry],
-        row_number() OVER (PARTITION BY line.entry ORDER BY line.lot_id NULLS LAST, line.account_id),
+        row_number() OVER (PARTITION BY line.entry ORDER BY line.lot_id NULLS LAST, line.first_lot),
         line.account_id, line.lot_id, line.amount
     FROM (
-        SELECT entry, account_id, lot_id, -units AS amount
+        SELECT entry, account_id, lot_id, NULL::bigint AS first_lot, -units AS amount
         FROM unnest(v_entries, v_accounts, v_lots, v_units) AS taken (entry, account_id, lot_id, units)
         UNION ALL
-        SELECT entry, expired_id, NULL, sum(units)::bigint
-        FROM unnest(v_entries, v_expired, v_units) AS gone (entry, expired_id, units) GROUP BY entry, expired_id
+        SELECT entry, expired_id, NULL, min(lot_id), sum(units)::bigint
+        FROM unnest(v_entries, v_expired, v_lots, v_units) AS gone (entry, expired_id, lot_id, units)
+        GROUP BY entry, expired_id
     ) AS line;
     RETURN cardinality(v_lots);
 END
