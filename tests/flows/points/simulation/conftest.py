@@ -27,9 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def databases(postgres_18: str) -> Iterator[tuple[Database, Database]]:
     """One to play in, one to play the journal again."""
     names = [f"yipan_points_{os.getpid()}_{part}" for part in ("a", "b")]
-    opened = [
-        Database(clone(postgres_18, name, f"{TEMPLATE}_{os.getpid()}"), pool_size=6).open() for name in names
-    ]
+    opened = [Database(clone(postgres_18, name, f"{TEMPLATE}_{os.getpid()}"), pool_size=6).open() for name in names]
     yield opened[0], opened[1]
     for name, database in zip(names, opened, strict=True):
         database.close()

@@ -9,7 +9,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from canonical_model import ledger as words
-from canonical_model.errors import RejectedError
+from canonical_model.errors import RejectedError, TransientError
 from canonical_model.ledger import AccountKind, AssetKind, Command, Done, HoldCommand, Move, Short
 from canonical_model.store import (
     ledger,
@@ -20,7 +20,7 @@ from canonical_model.store import (
     ledger_views,
     wallets,
 )
-from flows.runtime.database import Database
+from flows.runtime.database import Database, UnitOfWork
 from tests.flows.points.simulation.asks import (
     Ask,
     Batch,
@@ -39,6 +39,7 @@ from tests.flows.points.simulation.asks import (
 
 BRAND = "yunshang"
 DONE, REPEATED = "done", "repeated"
+TRIES = 20
 ASSETS = {
     "yunshang/stars": AssetKind.POINTS,
     "linmu/leaves": AssetKind.POINTS,
@@ -71,19 +72,31 @@ _BOOKS = """
             SELECT coalesce(sum(amount), 0) FROM ledger_posting WHERE account_id = account.id)) AS drifted
 """
 
+_JOURNAL = """
+    SELECT transfer.key, concat_ws(' ', transfer.kind, transfer.happened_at, transfer.detail, json_agg(json_build_array(
+        asset.code, account.kind, account.holder, posting.amount, origin.key) ORDER BY posting.line)) AS lines
+    FROM ledger_transfer AS transfer
+    JOIN ledger_posting AS posting ON posting.transfer_id = transfer.id
+    JOIN ledger_account AS account ON account.id = posting.account_id
+    JOIN ledger_asset AS asset ON asset.id = account.asset_id
+    LEFT JOIN points_lot AS lot ON lot.id = posting.lot_id
+    LEFT JOIN ledger_transfer AS origin ON origin.id = lot.transfer_id
+    WHERE transfer.owner = %(owner)s GROUP BY transfer.id ORDER BY transfer.id
+"""
+
 
 @dataclass
 class Logged:
-    """One call that made entries, as it can be made again: the first number that it drew."""
+    """One call that was not refused, as it can be made again: the number that its first entry got, or would have."""
 
-    first: int
+    number: int
     ask: Ask
     now: datetime
 
 
 @dataclass
 class Driver:
-    """One owner's ledger. ``log``: what was done, in the order in which it was asked."""
+    """One owner's ledger. ``log``: what was done, in the order in which it was done."""
 
     database: Database
     owner: str
@@ -92,10 +105,12 @@ class Driver:
     merges: dict[str, int] = field(default_factory=dict)
     log: list[Logged] = field(default_factory=list)
 
-    def open(self) -> None:
-        """Make the assets."""
+    def open(self, like: "Driver | None" = None) -> None:
+        """Make the assets, with the numbers that they have in another ledger: fingerprints know them."""
         with self.database.unit() as uow:
             for name, kind in ASSETS.items():
+                if like is not None:
+                    uow.execute("SELECT setval('ledger_asset_id_seq', %s, false)", [like.assets[name]])
                 brand, _, code = name.rpartition("/")
                 self.assets[name] = ledger.ensure_asset(uow.connection, self.owner, brand, code, kind)
             uow.commit()
@@ -103,6 +118,7 @@ class Driver:
     def do(self, ask: Ask, now: datetime, *, crash: bool = False) -> list[str]:
         """As the model's; with ``crash`` all of it is lost before the commit."""
         with self.database.unit() as uow:
+            number = self._next_number(uow)
             try:
                 said, ids = self.ask(uow.connection, ask, now)
             except RejectedError as error:
@@ -110,11 +126,45 @@ class Driver:
             if crash:
                 return said
             uow.commit()
-        self.note(ask, now, ids)
+        self._name(ask, ids)
+        self.log.append(Logged(number, ask, now))
         return said
 
-    def note(self, ask: Ask, now: datetime, ids: list[int]) -> None:
-        """Remember what was done: the names of its transfers, and the call."""
+    def at_once(self, ask: Transfer | Batch, now: datetime) -> list[tuple[str, Logged]]:
+        """As ``do``, beside others: what is said to each transfer, and the transfer as it can be made again."""
+        for _ in range(TRIES):
+            try:
+                with self.database.unit() as uow:
+                    said, ids = self.ask(uow.connection, ask, now)
+                    uow.commit()
+                break
+            except TransientError:
+                continue
+            except RejectedError as error:
+                said, ids = [error.code], [0]
+                break
+        else:
+            raise AssertionError(f"busy {TRIES} times: {ask}")
+        transfers = ask.transfers if isinstance(ask, Batch) else (ask,)
+        return [(word, Logged(number, each, now)) for word, number, each in zip(said, ids, transfers, strict=True)]
+
+    def replay(self, log: list[Logged]) -> None:
+        """Make calls again that were logged elsewhere, one after another; none is refused."""
+        for each in log:
+            with self.database.unit() as uow:
+                uow.execute("SELECT setval('ledger_transfer_id_seq', %s, false)", [each.number])
+                _, ids = self.ask(uow.connection, each.ask, each.now)
+                uow.commit()
+            self._name(each.ask, ids)
+
+    @staticmethod
+    def _next_number(uow: UnitOfWork) -> int:
+        row = uow.execute("SELECT last_value + is_called::integer AS number FROM ledger_transfer_id_seq").fetchone()
+        assert row is not None
+        return int(row["number"])
+
+    def _name(self, ask: Ask, ids: list[int]) -> None:
+        """Remember the numbers of what was done by its names."""
         match ask:
             case Transfer() | Reverse():
                 self.names[ask.key] = ids[0]
@@ -126,7 +176,6 @@ class Driver:
                 self.merges[ask.key] = ids[0]
             case _:
                 pass
-        self.log.append(Logged(ids[0] if ids else 0, ask, now))
 
     def ask(self, connection: Connection[DictRow], ask: Ask, now: datetime) -> tuple[list[str], list[int]]:
         """In a transaction of the caller's: what is said, and the numbers of the transfers (0: none)."""
@@ -145,9 +194,7 @@ class Driver:
                 return _told(ledger_holds.hold(connection, owner, BRAND, command, now=now))
             case Post():
                 command_ = self.command(ask.transfer)
-                done = ledger_holds.post_hold(
-                    connection, owner, BRAND, ask.hold, command_, amount=ask.units, now=now
-                )
+                done = ledger_holds.post_hold(connection, owner, BRAND, ask.hold, command_, amount=ask.units, now=now)
                 return _told(done)
             case Void():
                 ledger_holds.void_hold(connection, owner, BRAND, ask.hold, now=now)
@@ -204,12 +251,16 @@ class Driver:
     def books(self) -> Books:
         """What stands in the books; every transfer sums to 0, every balance is that of its postings."""
         (row,) = self.database.run(_BOOKS, {"owner": self.owner})
-        assert not row["unbalanced"] and not row["drifted"], (row["unbalanced"], row["drifted"])
+        assert (row["unbalanced"], row["drifted"]) == (None, None)
         return Books(
             {(asset, kind, holder): units for asset, kind, holder, units in row["accounts"] or ()},
             sorted(((*lot[:7], _due(lot[7])) for lot in row["lots"] or ()), key=str),
             {key: (state, posted) for key, state, posted in row["holds"] or ()},
         )
+
+    def journal(self) -> list[tuple[str, str]]:
+        """Every entry's key, and what it says, named as its hash names it."""
+        return [(row["key"], row["lines"]) for row in self.database.run(_JOURNAL, {"owner": self.owner})]
 
     def statement(self, asset: str) -> dict[str, tuple[int, int]]:
         """By issuer: what was issued, and what is outstanding; the rest adds up."""

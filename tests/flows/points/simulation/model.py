@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from tests.flows.points.simulation.asks import (
     Ask,
@@ -25,6 +26,7 @@ from tests.flows.points.simulation.asks import (
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 DONE = "done"
+_A = TypeVar("_A")
 REPEATED = "repeated"
 
 
@@ -114,18 +116,27 @@ class Model:
     def do(self, ask: Ask, now: datetime) -> list[str]:
         """``done``, ``repeated`` or the code of the refusal; one for each transfer of a batch."""
         if isinstance(ask, Batch):
-            return [self._said(lambda each=each: self._transfer(each)) for each in ask.transfers]
+            return [self._said(self._transfer, each) for each in ask.transfers]
         match ask:
             case Transfer():
-                return [self._said(lambda: self._transfer(ask))]
+                return [self._said(self._transfer, ask)]
             case Hold():
-                return [self._said(lambda: self._hold(ask))]
+                return [self._said(self._hold, ask)]
             case Post():
-                return [self._said(lambda: self._post(ask))]
+                return [self._said(self._post, ask)]
+            case Reverse():
+                return [self._said(self._reverse, ask)]
+            case Merge():
+                return [self._said(self._merge, ask)]
+            case _:
+                self._tidy(ask, now)
+        return [DONE]
+
+    def _tidy(self, ask: Ask, now: datetime) -> None:
+        """What is never refused."""
+        match ask:
             case Void():
                 self._end(ask.hold, "voided")
-            case Reverse():
-                return [self._said(lambda: self._reverse(ask))]
             case ExpireHolds():
                 for key, kept in self.holds.items():
                     if kept.until <= now:
@@ -134,13 +145,10 @@ class Model:
                 due = [lot for lot in self.lots if lot.free and lot.due <= ask.as_of]
                 for lot in sorted(due, key=lambda lot: lot.turn)[: ask.limit]:
                     self._expire(lot, lot.free)
-            case Merge():
-                return [self._said(lambda: self._merge(ask))]
             case Unmerge():
                 self._unmerge(self.merges[ask.merge], ask.merge)
             case Extract():
                 self._extract(ask.holder)
-        return [DONE]
 
     def books(self) -> Books:
         """What stands in the books."""
@@ -149,7 +157,9 @@ class Model:
             (lot.origin, lot.asset, lot.holder, lot.issuer, lot.units, lot.left, lot.kept, _due(lot))
             for lot in self.lots
         ]
-        return Books(accounts, sorted(lots, key=str), {key: (hold.state, hold.posted) for key, hold in self.holds.items()})
+        return Books(
+            accounts, sorted(lots, key=str), {key: (hold.state, hold.posted) for key, hold in self.holds.items()}
+        )
 
     def wallet(self, holder: str) -> set[str]:
         """Everybody in the holder's wallet."""
@@ -170,9 +180,10 @@ class Model:
                 sums[lot.issuer] = issued + lot.units, outstanding + lot.left
         return dict(sums)
 
-    def _said(self, deed: Callable[[], str]) -> str:
+    @staticmethod
+    def _said(deed: Callable[[_A], str], ask: _A) -> str:
         try:
-            return deed()
+            return deed(ask)
         except RefusedError as refused:
             return refused.code
 
@@ -327,7 +338,9 @@ class Model:
         self._go_back(ask, postings)
         old.given_back += units
         free = [each for each in reversed(old.postings) if each.kind not in ("member", "arrears")]
-        parts = [(each, each.units) for each in free] if units == total else _slices(free, old.given_back - units, units)
+        parts = (
+            [(each, each.units) for each in free] if units == total else _slices(free, old.given_back - units, units)
+        )
         self._move(Posting(each.asset, each.kind, each.holder, -part) for each, part in parts)
         self.entries[ask.key] = Entry("reverse", postings)
         self.asked["transfer", ask.key] = ask

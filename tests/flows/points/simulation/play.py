@@ -2,16 +2,19 @@
 
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import zip_longest
 
 from flows.runtime.database import Database
 from tests.flows.points.simulation.asks import Ask
-from tests.flows.points.simulation.driver import Driver
+from tests.flows.points.simulation.driver import DONE, REPEATED, Driver
 from tests.flows.points.simulation.model import Model
 from tests.flows.points.simulation.world import GROWTH, HOLDERS, LEAVES, STARS, Generator
 
 SHOWN = 20
+THREADS = 3
 CRASHES = 0.08
 SEALS = 0.08
 
@@ -51,6 +54,38 @@ def play(databases: tuple[Database, Database], seed: int, events: int) -> None:
             story.tell(f"{world.now:%m-%d %H:%M:%S} {ask}")
             _step(driver, model, world, ask, story)
         _check_views(driver, model, world)
+        _check_replay(databases[1], driver, world)
+
+
+def play_at_once(databases: tuple[Database, Database], seed: int, before: int, each: int) -> None:
+    """``before`` asks one after another, then ``each`` transfers in every one of THREADS at the same time.
+
+    The numbers of the transfers are an order in which they could have been made one after another.
+    """
+    story = Story(seed, "tests/flows/points/simulation/test_ledger_seeds.py")
+    with story.told():
+        model = Model()
+        world = Generator(seed, model)
+        driver = Driver(databases[0], f"together-{seed}")
+        driver.open()
+        for _ in range(before):
+            ask = world.next()
+            story.tell(f"{world.now:%m-%d %H:%M:%S} {ask}")
+            _step(driver, model, world, ask, story)
+        plans = world.plans(THREADS, each)
+        with ThreadPoolExecutor(THREADS) as pool:
+            said = list(pool.map(lambda plan: [driver.at_once(ask, world.now) for ask in plan], plans))
+        answers = [answer for plan in said for asked in plan for answer in asked]
+        assert {word for word, _ in answers} <= {DONE, REPEATED, "points.insufficient"}
+        logged = sorted((each for word, each in answers if word == DONE), key=lambda each: each.number)
+        for done in logged:
+            story.tell(f"transfer {done.number} {done.ask}")
+            assert model.do(done.ask, done.now) == [DONE]
+        _compare(driver, model)
+        assert len({each.number for each in logged}) == len(logged)
+        driver.log += logged
+        _check_views(driver, model, world)
+        _check_replay(databases[1], driver, world)
 
 
 def _step(driver: Driver, model: Model, world: Generator, ask: Ask, story: Story) -> None:
@@ -80,4 +115,13 @@ def _check_views(driver: Driver, model: Model, world: Generator) -> None:
                 balance = driver.balance(asset, holder, at)
                 found = (balance.available, balance.arrears)
                 assert found == (model.available(asset, holder, at), model.owed(asset, holder)), (asset, holder, at)
-    driver.head(world.now)
+
+
+def _check_replay(database: Database, played: Driver, world: Generator) -> None:
+    """The same calls in the same order by the same clocks make the same chain."""
+    again = Driver(database, played.owner)
+    again.open(like=played)
+    again.replay(played.log)
+    for was, is_now in zip_longest(played.journal(), again.journal()):
+        assert was == is_now, f"the journal, played again, has another entry:\n{is_now}, not\n{was}"
+    assert again.head(world.now) == played.head(world.now), "the journal, played again, has another head"

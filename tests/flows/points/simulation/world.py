@@ -13,6 +13,7 @@ from tests.flows.points.simulation.asks import (
     Extract,
     Give,
     Hold,
+    Line,
     Merge,
     Post,
     Reverse,
@@ -60,6 +61,17 @@ class Generator:
         if not isinstance(ask, ExpireHolds | ExpireLots | Unmerge | Extract):
             self._past.append(ask)
         return ask
+
+    def plans(self, threads: int, each: int) -> list[list[Transfer | Batch]]:
+        """For each thread, what it asks beside the others; some of it is asked by two."""
+        makes = [self._earn, self._earn, self._spend, self._exchange, self._claw_back, self._adjust, self._batch]
+        plans: list[list[Transfer | Batch]] = [[] for _ in range(threads)]
+        while min(map(len, plans)) < each:
+            made = self.dice.choice(makes)()
+            if made is not None:
+                for plan in self.dice.sample(plans, self.dice.choice([1, 1, 1, 2])):
+                    plan.append(made)
+        return plans
 
     def _later(self) -> datetime:
         """Mostly soon; sometimes days on, sometimes just before, at or after midnight in Shanghai."""
@@ -111,7 +123,7 @@ class Generator:
     def _spend(self) -> Transfer:
         holder, at, asset = self._holder(), self._at(), self.dice.choice([STARS, LEAVES])
         units = self._some(self._model.available(asset, holder, at))
-        moves = ((asset, "redeemed", "giftco", units),)
+        moves: tuple[Line, ...] = ((asset, "redeemed", "giftco", units),)
         if units > 1 and self.dice.random() < 0.3:
             part = self.dice.randint(1, units - 1)
             moves = ((asset, "redeemed", "giftco", part), (asset, "redeemed", "cardco", units - part))
@@ -188,7 +200,7 @@ class Generator:
         units = self.dice.choice([None, hold.units, self.dice.randint(1, hold.units)])
         posted = hold.units if units is None else units
         gives: tuple[Give, ...] = ()
-        moves: tuple[tuple[str, str, str, int], ...] = ((hold.asset, "redeemed", "giftco", posted),)
+        moves: tuple[Line, ...] = ((hold.asset, "redeemed", "giftco", posted),)
         if hold.asset == STARS and self.dice.random() < 0.4:
             gives = (Give(LEAVES, hold.holder, posted, "linmu", self._due(self.now)),)
             moves = ((STARS, "clearing", LEAVES, posted), (LEAVES, "clearing", STARS, -posted))
