@@ -13,7 +13,7 @@ from hub_api.console.words import NOTHING
 MEMBER: Final = "/points/member"
 MOST_LOTS: Final = 50
 MOST_ARROWS: Final = 6
-MOST_CHANGES: Final = 20
+MOST_CHANGES: Final = 8
 LENGTH: Final = len("2026-03-01T12:00:00")
 
 Told = Mapping[str, Any]
@@ -145,6 +145,8 @@ def why(view: View, proof: Told) -> Html:
     )
     was = words("points.was", was=words.number(since["was"]), at=words.time(since["at"]), now=words.number(since["is"]))
     changes = [_change(view, each, since["at"]) for each in since["changes"][:MOST_CHANGES]]
+    if (left := len(since["changes"]) - MOST_CHANGES) > 0:
+        changes.append(h("li", words("points.more_changes", count=left), cls="muted"))
     return panel(
         words("points.why"),
         h(
@@ -363,7 +365,7 @@ def _changed(change: Told) -> Html:
 
 def _change(view: View, each: Told, since: datetime) -> Html:
     words = view.words
-    late = h("span", " ", words("points.late"), cls="state warn") if each["happened_at"] < since else None
+    late = h("span", " ", words("points.late"), cls="muted") if each["happened_at"] < since else None
     return h(
         "li",
         moment(words, each["recorded_at"]),
