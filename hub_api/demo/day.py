@@ -75,6 +75,7 @@ def run_demo(*, orders: int, seed: int, serve: bool, as_json: bool) -> int:
                 "runs": points_books.ends(estate),
                 "refused": refused,
                 "seconds": month_took_s,
+                "tried_again": points_books.tried_again(estate),
                 "owing": points_books.owing(estate),
                 "programmes": points_books.statements(estate),
             },
@@ -123,6 +124,7 @@ def _comparisons(
     if "drp" in estate.legacy:
         yield from stores.compare_stores(estate, read_levels(estate))
     yield from members.compare_members(estate)
+    yield points_books.compare_parcels(estate, day, found)
     yield from points_books.compare_points(estate, month)
 
 

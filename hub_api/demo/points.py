@@ -112,7 +112,8 @@ def open_points(estate: DemoEstate, shops: PointsShops, plan: MonthPlan) -> None
     """Members at the shops, accounts at the providers, goods at the suppliers; the welcome bonus of each member."""
     for provider in PROVIDERS.values():
         accounts = [
-            {"account": account_of(shop, member, provider), "balance": OPENING} for shop, member in with_accounts()
+            {"account": account_of(shop, member, provider), "balance": OPENING}
+            for shop, member in with_accounts(plan.members)
         ]
         _post(estate, provider, "/_accounts", accounts)
     for supplier, goods in GIFTS.items():
@@ -128,7 +129,7 @@ def open_points(estate: DemoEstate, shops: PointsShops, plan: MonthPlan) -> None
         ]
         _post(estate, supplier, "/_goods", stock)
     for shop in SHOPS:
-        shops.tell(shop, "members", members_of(shop), f"{shop.brand} members")
+        shops.tell(shop, "members", members_of(shop, plan.members), f"{shop.brand} members")
         shops.tell(shop, "points", plan.bonus[shop.system], f"{shop.brand} bonus")
 
 
@@ -231,7 +232,7 @@ def _empty(shops: PointsShops, emptied: Emptied, note: Callable[[Deed, dict[str,
 
 
 def _merge(estate: DemoEstate, week: int) -> int:
-    """Two members of the first brand turn out to be one person: they spend from one wallet for a week."""
+    """Two members of the first brand are taken for one person: they spend from one wallet for a week."""
     first = SHOPS[0]
     kept, merged = (first.holder(member) for member in MERGED)
     found = points.merge(

@@ -1,7 +1,7 @@
 """Compares the ledger of points with the providers' and suppliers' own books, the shops' receipts, and itself."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from hub_api.auth import command_line
 from hub_api.demo.books import Comparison, differences
 from hub_api.demo.estate import DemoEstate
 from hub_api.demo.points_plan import OPENING, SHOPS, Deed, MonthPlan
-from hub_api.demo.retailer import OWNER
+from hub_api.demo.retailer import OWNER, TILL, Wish
 
 LAPSE_S: Final = 3_600
 PARTNER: Final = "PARTNER"
@@ -50,9 +50,19 @@ _EARNED: Final = """
         AND asset.brand || '/' || asset.code = %s
     GROUP BY transfer.reference
 """
+_PARCELS: Final = """
+    SELECT input ->> 'part' AS parcel_no, sum((line ->> 'quantity')::int)::int AS units
+    FROM flow_run CROSS JOIN LATERAL jsonb_array_elements(input -> 'lines') AS line
+    WHERE flow = 'points.earn' AND input ->> 'part' IS NOT NULL AND outcome IN ('earned', 'nothing')
+    GROUP BY id
+"""
 _ENDS: Final = """
     SELECT flow, CASE WHEN state = 'done' THEN outcome ELSE state END AS ended, count(*)::int AS runs FROM flow_run
     WHERE starts_with(flow, 'points.') GROUP BY 1, 2 ORDER BY 1, 2
+"""
+_TRIED_AGAIN: Final = """
+    SELECT count(*)::int AS steps FROM flow_step AS step JOIN flow_run AS run ON run.id = step.run_id
+    WHERE starts_with(run.flow, 'points.') AND step.outcome = 'retry'
 """
 _OWING: Final = """
     SELECT count(*)::int AS members FROM ledger_account AS account
@@ -81,6 +91,19 @@ def compare_points(estate: DemoEstate, plan: MonthPlan) -> Iterator[Comparison]:
     yield Comparison("points: sealed journal, balances, lots, holds", verified.entries, broken)
 
 
+def compare_parcels(estate: DemoEstate, day: Sequence[Wish], orders: Sequence[Row]) -> Comparison:
+    """The units that left for members in the day's own orders, parcel by parcel, and those that earned."""
+    carded = {(wish.channel, wish.order_no) for wish in day if wish.card and wish.channel != TILL}
+    left = {
+        parcel["parcel_no"]: sum(line["shipped"] for line in parcel["lines"])
+        for order in orders
+        if (order["channel"], order["order_no"]) in carded
+        for parcel in order["parcels"]
+    }
+    earned = {row["parcel_no"]: row["units"] for row in estate.hub.database.run(_PARCELS)}
+    return differences("units that earn: members' parcels and ledger", {no: n for no, n in left.items() if n}, earned)
+
+
 def statements(estate: DemoEstate) -> list[dict[str, Any]]:
     """Of each programme of the group and who bears its points: what became of them, and what it still costs."""
     return [row for shop in SHOPS for row in points_views.list_issuers(estate.hub, command_line(OWNER, shop.brand))]
@@ -89,6 +112,12 @@ def statements(estate: DemoEstate) -> list[dict[str, Any]]:
 def ends(estate: DemoEstate) -> list[dict[str, Any]]:
     """How many runs of each flow of points ended how."""
     return [dict(row) for row in estate.hub.database.run(_ENDS)]
+
+
+def tried_again(estate: DemoEstate) -> int:
+    """How many steps did not succeed at once, because somebody did not answer or the hub was gone."""
+    (row,) = estate.hub.database.run(_TRIED_AGAIN)
+    return int(row["steps"])
 
 
 def owing(estate: DemoEstate) -> int:

@@ -114,10 +114,12 @@ class Week:
 
 @dataclass(frozen=True, slots=True)
 class MonthPlan:
-    """``bonus``: points that a shop's own software gave, by system. ``ends``: midnight, when the month is over."""
+    """``members``: of each shop. ``bonus``: points that a shop's own software gave, by system. ``ends``: the midnight
+    at which the month is over."""
 
     begins: datetime
     ends: datetime
+    members: int
     weeks: tuple[Week, ...]
     bonus: Mapping[str, list[Row]]
 
@@ -140,24 +142,25 @@ def account_of(shop: Shop, member: int, provider: str) -> str:
     return f"{provider[:2].upper()}{1 + [each.brand for each in SHOPS].index(shop.brand)}{member:06d}"
 
 
-def with_accounts() -> Iterator[tuple[Shop, int]]:
-    """The members who have accounts at both providers."""
+def with_accounts(members: int) -> Iterator[tuple[Shop, int]]:
+    """Those of so many members of each shop who have accounts at both providers."""
     for shop in SHOPS:
-        for member in range(0, MEMBERS, ACCOUNTS_EVERY):
+        for member in range(0, members, ACCOUNTS_EVERY):
             yield shop, member
 
 
-def month_of_points(seed: int) -> MonthPlan:
-    """The month of that seed."""
+def month_of_points(seed: int, *, members: int = MEMBERS, weeks: int = WEEKS) -> MonthPlan:
+    """The month of that seed, for so many ``members`` of each shop (at least 12) and so many weeks of it."""
     random = Random(seed + 2)
     ends = datetime.combine(datetime.now(ZONE).date(), time(), ZONE)
     begins = ends - timedelta(days=DAYS)
-    planner = _Planner(random, begins)
-    weeks = tuple(planner.week(number) for number in range(WEEKS))
-    return MonthPlan(begins, ends, weeks, {shop.system: _bonus(shop, begins) for shop in SHOPS})
+    planner = _Planner(random, begins, members)
+    planned = tuple(planner.week(number) for number in range(weeks))
+    bonus = {shop.system: _bonus(shop, begins, members) for shop in SHOPS}
+    return MonthPlan(begins, ends, members, planned, bonus)
 
 
-def _bonus(shop: Shop, begins: datetime) -> list[Row]:
+def _bonus(shop: Shop, begins: datetime, members: int) -> list[Row]:
     return [
         {
             "id": f"WELCOME-{shop.code(member)}",
@@ -167,12 +170,13 @@ def _bonus(shop: Shop, begins: datetime) -> list[Row]:
             "happened_at": begins.isoformat(),
             "expires_at": (begins + timedelta(days=BONUS_DAYS)).isoformat(),
         }
-        for member in range(MEMBERS)
+        for member in range(members)
     ]
 
 
 class _Planner:
-    def __init__(self, random: Random, begins: datetime) -> None:
+    def __init__(self, random: Random, begins: datetime, members: int) -> None:
+        self._members = members
         self._random = random
         self._begins = begins
         self._goods = catalogue()
@@ -181,7 +185,9 @@ class _Planner:
     def week(self, number: int) -> Week:
         week, begins = Week(), self._begins + timedelta(days=number * WEEK_DAYS)
         for shop in SHOPS:
-            bought = [self._purchase(shop, member, begins) for member in range(MEMBERS) if self._random.random() < 0.8]
+            bought = [
+                self._purchase(shop, member, begins) for member in range(self._members) if self._random.random() < 0.8
+            ]
             for count, (_, deed) in enumerate(bought):
                 (week.together if count % ONE_BY_ONE else week.one_by_one).append(deed)
             self._returns(week, shop, bought, begins)
@@ -237,7 +243,7 @@ class _Planner:
         return returned(shop, purchase, at, [{"line_no": line["line_no"], "quantity": quantity}])
 
     def _spends(self, week: Week, shop: Shop, begins: datetime) -> None:
-        for count in range(MEMBERS // 7):
+        for count in range(max(1, self._members // 7)):
             supplier = self._random.choice(sorted(GIFTS))
             sku, _, points, cash_minor = self._random.choice(GIFTS[supplier])
             quantity = self._random.choice((1, 1, 2))
@@ -251,7 +257,7 @@ class _Planner:
             }
             body = {
                 "programme": shop.programme,
-                "holder": shop.holder(self._random.randrange(MEMBERS)),
+                "holder": shop.holder(self._random.randrange(self._members)),
                 "order_no": order_no,
                 "happened_at": at,
                 "region_code": "310000",
@@ -270,7 +276,7 @@ class _Planner:
         return Deed(shop, "refunds", number, body if whole else {**body, "points": PART})
 
     def _exchanges(self, week: Week, shop: Shop, begins: datetime) -> None:
-        members = [member for each, member in with_accounts() if each is shop]
+        members = [member for each, member in with_accounts(self._members) if each is shop]
         for from_, to in shop.exchanges:
             for member in self._random.sample(members, k=3):
                 number = self._number("X")
@@ -301,10 +307,10 @@ def returned(shop: Shop, purchase: Deed, at: str, lines: Sequence[Row]) -> Deed:
     return Deed(shop, "returns", number, body)
 
 
-def members_of(shop: Shop) -> list[Row]:
-    """The shop's members as it tells the hub of them."""
+def members_of(shop: Shop, members: int) -> list[Row]:
+    """So many members of the shop as it tells the hub of them."""
     now = datetime.now(UTC).isoformat()
     return [
         {"id": shop.code(member), "code": shop.code(member), "name": f"会员{member}", "occurred_at": now}
-        for member in range(MEMBERS)
+        for member in range(members)
     ]

@@ -113,9 +113,8 @@ def print_report(
 
 
 def _points(console: Console, points: Mapping[str, Any]) -> None:
-    _table(
-        console, "The month of points: what was asked for, and how it ended", points["runs"], ("flow", "ended", "runs")
-    )
+    title = f"The month of points: how its runs ended; {points['tried_again']} steps were tried again"
+    _table(console, title, points["runs"], ("flow", "ended", "runs"))
     _table(
         console,
         f"What became of the points, and what is left to honour; {points['owing']} members owe some",
