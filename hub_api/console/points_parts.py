@@ -111,7 +111,7 @@ def accounts(view: View, found: Told, chosen: str | None) -> Html:
     rows = [
         (
             link(
-                join(h("b", each["title"]), " ", code(each["programme"])),
+                h("span", h("b", each["title"]), " ", code(each["programme"]), cls="place"),
                 view.link(MEMBER, who=view.arg("who"), programme=each["programme"]),
                 aria_current="true" if each["programme"] == chosen else None,
             ),

@@ -58,7 +58,10 @@ ARGUMENTS: Final[dict[str, dict[str, Any]]] = {
     "mapping.activate": {"system": "pos", "stream": "sales", "number": 7, "reason": "a reason that is long"},
     "personal.unmask": {"what": "order", "subject_id": "1", "reason": "a reason that is long"},
     "points.adjust": {
-        **{"holder": "1", "programme": "brand/stars", "points": "50", "number": "A1"},
+        "holder": "1",
+        "programme": "brand/stars",
+        "points": "50",
+        "number": "A1",
         "reason": "a reason that is long",
     },
     "points.merge": {"kept": "1", "merged": "2", "number": "M1", "reason": "a reason that is long"},
