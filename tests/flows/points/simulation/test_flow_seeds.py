@@ -13,7 +13,7 @@ from tests.flows.points.simulation.flow_play import play_flows
 from tests.flows.points.simulation.rules import RULES
 from tests.flows.points.world import Club, estate_text
 
-ROUNDS = 6
+ROUNDS = 5
 AT_LENGTH = 20
 MANY_SEEDS = range(1_000, 2_000)
 

@@ -5,7 +5,7 @@ import pytest
 from flows.runtime.database import Database
 from tests.flows.points.simulation.play import play, play_at_once
 
-EVENTS = 40
+EVENTS = 30
 AT_LENGTH = 100
 BEFORE, EACH = 10, 5
 MANY_SEEDS = range(1_000, 2_000)

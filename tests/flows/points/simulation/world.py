@@ -257,4 +257,4 @@ class Generator:
         if not known:
             return None
         ask = self.dice.choice(known)
-        return Transfer(ask.key, ask.kind, ask.at + timedelta(seconds=1), ask.takes, ask.gives, ask.moves, ask.reverses)
+        return Transfer(ask.key, ask.kind, ask.at - timedelta(seconds=1), ask.takes, ask.gives, ask.moves, ask.reverses)
