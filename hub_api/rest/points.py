@@ -15,6 +15,7 @@ from flows.points import requests
 from flows.points.earning import EarnLine
 from hub_api import points, points_quotes, points_rules, points_views
 from hub_api.auth import Access
+from hub_api.rest import points_orders as orders
 from hub_api.rest import points_shapes as shapes
 from hub_api.rest.dependencies import HubOf, needs
 from hub_api.rest.document import refuses
@@ -74,19 +75,19 @@ def list_versions(hub: HubOf, access: Reader, before: Before = None, limit: Limi
 
 
 @router.post("/rules/check", response_model=shapes.PointsRulesCheck)
-def check_rules(hub: HubOf, access: Reader, order: shapes.RulesCheckOrder) -> Any:
+def check_rules(hub: HubOf, access: Reader, order: orders.RulesCheckOrder) -> Any:
     """What is wrong with a rulebook, and which lines it would change; nothing is stored."""
     return points_rules.check_rules(hub, access, order.text)
 
 
 @router.post("/rules", status_code=201, responses=refuses(409))
-def publish_rules(hub: HubOf, access: RuleMaker, order: shapes.RulesOrder) -> Published:
+def publish_rules(hub: HubOf, access: RuleMaker, order: orders.RulesOrder) -> Published:
     """Put a rulebook in force. The same text again is the same version; nobody changes another brand's programmes."""
     return Published(version=points_rules.publish(hub, access, order.text, order.note, against=order.against))
 
 
 @router.post("/quotes/earn", response_model=shapes.EarnQuote, responses=refuses(404))
-def quote_earn(hub: HubOf, access: Reader, order: shapes.EarnQuoteOrder) -> dict[str, Any]:
+def quote_earn(hub: HubOf, access: Reader, order: orders.EarnQuoteOrder) -> dict[str, Any]:
     """What a sale would earn; nothing is stored."""
     lines = [EarnLine(line.line_no, line.sku, line.quantity, line.amount_minor) for line in order.lines]
     if len({line.line_no for line in lines}) != len(lines):
@@ -103,13 +104,13 @@ def quote_earn(hub: HubOf, access: Reader, order: shapes.EarnQuoteOrder) -> dict
 
 
 @router.post("/quotes/spend", response_model=shapes.SpendQuote, responses=refuses(404))
-def quote_spend(hub: HubOf, access: Reader, order: shapes.SpendQuoteOrder) -> dict[str, Any]:
+def quote_spend(hub: HubOf, access: Reader, order: orders.SpendQuoteOrder) -> dict[str, Any]:
     """What points of a member would pay of an amount; nothing is stored."""
     return points_quotes.spend(hub, access, **order.model_dump())
 
 
 @router.post("/quotes/exchange", response_model=shapes.ExchangeQuote)
-def quote_exchange(hub: HubOf, access: Reader, order: shapes.ExchangeQuoteOrder) -> dict[str, Any]:
+def quote_exchange(hub: HubOf, access: Reader, order: orders.ExchangeQuoteOrder) -> dict[str, Any]:
     """What points would become at the rate of the day; nothing is stored."""
     return points_quotes.exchange(hub, access, **order.model_dump())
 
@@ -234,7 +235,7 @@ def get_proofs(hub: HubOf, access: Reader) -> dict[str, Any]:
 
 
 @router.post("/adjustments", response_model=shapes.Adjusted, responses=refuses(404, 409))
-def adjust(hub: HubOf, access: Adjuster, order: shapes.AdjustOrder) -> dict[str, Any]:
+def adjust(hub: HubOf, access: Adjuster, order: orders.AdjustOrder) -> dict[str, Any]:
     """Give a member points, or take some, by hand; audited with its reason."""
     return points.adjust(
         hub,
@@ -248,7 +249,7 @@ def adjust(hub: HubOf, access: Adjuster, order: shapes.AdjustOrder) -> dict[str,
 
 
 @router.post("/merges", response_model=shapes.Merged, responses=refuses(404, 409))
-def merge(hub: HubOf, access: Adjuster, order: shapes.MergeOrder) -> dict[str, Any]:
+def merge(hub: HubOf, access: Adjuster, order: orders.MergeOrder) -> dict[str, Any]:
     """Let two members spend from one wallet; audited with its reason. No points are moved."""
     return points.merge(hub, access, number=order.merge_no, kept=order.kept, merged=order.merged, reason=order.reason)
 
