@@ -4,12 +4,13 @@ Embedded PostgreSQL as it comes (fsync on). The load: half earns (a new lot each
 exchanges, each with its key, its fingerprint, its lots and every guard on. `singles`: 8 threads, one transfer a
 transaction. `batches`: 1,000 a transaction by one writer (and by two), over 1,000 members, or all by one (`hot`).
 `pgbench_single`: 8 connections, a transaction with two plain UPDATEs, of a member's row and of one of 1,000 others.
-`set_based_limit`: the same transfers in batches of 1,000 as bare rows, a transfer and two postings each, and one UPDATE
-of the balances; nothing is checked, and nothing is found again. Sealing runs between, on a clock of its own. In the end
-the whole journal is verified.
+`set_based_limit`: the same transfers in batches of 1,000 as bare rows, each with its postings (found by transfer and by
+account), and one UPDATE of the balances; no lots, no keys, and nothing is checked. Commands, and the limit's columns,
+are made before the clock starts. Sealing runs between, on a clock of its own. In the end the whole journal is verified.
 """
 
 import contextlib
+import gc
 import itertools
 import random
 import subprocess
@@ -46,7 +47,8 @@ PLAIN: Final = """
     CREATE TABLE plain_posting (
         transfer_id bigint, line smallint, account_id bigint NOT NULL, amount bigint NOT NULL,
         PRIMARY KEY (transfer_id, line));
-    INSERT INTO plain_account SELECT number, 0 FROM generate_series(1, 2000) AS number
+    CREATE INDEX ON plain_posting (account_id, transfer_id);
+    INSERT INTO plain_account SELECT number, 0 FROM generate_series(1, 2010) AS number
 """
 PLAIN_SINGLE: Final = """
 \\set member random(1, 1000)
@@ -57,20 +59,19 @@ UPDATE plain_account SET balance = balance + 1 WHERE id = :other;
 COMMIT;
 """
 PLAIN_BATCH: Final = """
-    WITH moved AS MATERIALIZED (
-        SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS moved (id, account_id, amount)
+    WITH posted AS MATERIALIZED (
+        SELECT transfer_id + %(first)s AS transfer_id, line, account_id, amount
+        FROM unnest(%(transfers)s::bigint[], %(lines)s::smallint[], %(accounts)s::bigint[], %(amounts)s::bigint[])
+            AS posted (transfer_id, line, account_id, amount)
     ), transfer AS (
-        INSERT INTO plain_transfer SELECT id, 'earn', now() FROM moved
+        INSERT INTO plain_transfer
+        SELECT number + %(first)s - 1, kind, %(now)s
+        FROM unnest(%(kinds)s::text[]) WITH ORDINALITY AS made (kind, number)
     ), posting AS (
-        INSERT INTO plain_posting
-        SELECT id, 1, account_id, amount FROM moved UNION ALL SELECT id, 2, account_id + 1000, -amount FROM moved
+        INSERT INTO plain_posting SELECT transfer_id, line, account_id, amount FROM posted
     )
     UPDATE plain_account AS account SET balance = account.balance + sums.amount
-    FROM (
-        SELECT account_id, sum(amount) AS amount FROM (
-            SELECT account_id, amount FROM moved UNION ALL SELECT account_id + 1000, -amount FROM moved
-        ) AS posted GROUP BY account_id
-    ) AS sums
+    FROM (SELECT account_id, sum(amount) AS amount FROM posted GROUP BY account_id) AS sums
     WHERE account.id = sums.account_id
 """
 
@@ -147,6 +148,7 @@ class Bank:
             uow.commit()
         self.database.run("ANALYZE")
         self._plain_ids = iter(range(1, 10**12, BATCH))
+        self._plain_accounts: dict[tuple[Any, ...], int] = {}
         self.sealed = 0
         self.sealing_s = 0.0
 
@@ -189,19 +191,36 @@ class Bank:
     def plain_batches(self, each: int) -> float:
         """Bare transfers a second by one writer, BATCH a transaction."""
 
-        def work(connection: Connection[DictRow], members: Sequence[int]) -> None:
-            for start in range(0, len(members), BATCH):
-                first = next(self._plain_ids)
-                ids = [*range(first, first + BATCH)]
+        def work(connection: Connection[DictRow], batches: Sequence[dict[str, Any]]) -> None:
+            for batch in batches:
                 with connection.transaction():
-                    connection.execute(PLAIN_BATCH, [ids, members[start : start + BATCH], [100] * BATCH])
+                    connection.execute(PLAIN_BATCH, batch | {"first": next(self._plain_ids), "now": NOW})
 
-        return self._rate(work, [[random.randrange(1, MEMBERS + 1) for _ in range(each * BATCH)]])
+        commands = self._commands(each * BATCH, MEMBERS)
+        batches = [self._plain(commands[start : start + BATCH]) for start in range(0, len(commands), BATCH)]
+        return BATCH * self._rate(work, [batches])
+
+    def _plain(self, commands: Sequence[Command]) -> dict[str, list[Any]]:
+        """The columns of PLAIN_BATCH; a member's account and each other one has a number."""
+        postings: list[tuple[int, int, int, int]] = []
+        for number, command in enumerate(commands):
+            lines = [(self._stars, "member", take.holder, -take.amount) for take in command.takes]
+            lines += [(give.asset_id, "member", give.holder, give.amount) for give in command.gives]
+            lines += [(move.asset_id, move.kind, move.holder, move.amount) for move in command.moves]
+            for line, (*account, amount) in enumerate(lines, 1):
+                place = self._plain_accounts.setdefault(tuple(account), len(self._plain_accounts) + 1)
+                postings.append((number, line, place, amount))
+        transfers, numbers, accounts, amounts = (list(column) for column in zip(*postings, strict=True))
+        kinds = [command.kind for command in commands]
+        return {"kinds": kinds, "transfers": transfers, "lines": numbers, "accounts": accounts, "amounts": amounts}
 
     def _rate(
         self, work: Callable[[Connection[DictRow], Sequence[Any]], None], loads: Sequence[Sequence[Any]]
     ) -> float:
-        """How much of the loads is done a second, each by a thread with a connection of its own."""
+        """How much of the loads is done a second, each by a thread with a connection of its own. What made the loads is
+        left out of garbage collection: no server holds that many commands."""
+        gc.collect()
+        gc.freeze()
         with ThreadPoolExecutor(len(loads)) as pool:
             started = time.perf_counter()
             list(pool.map(work, self._connections, loads))
