@@ -49,7 +49,8 @@ def earn(runs: Sequence[Run], uow: UnitOfWork) -> list[Any]:
     for index, run in enumerate(runs):
         companies[run.owner, run.brand].append(index)
     answers: dict[int, Any] = {}
-    for (owner, brand), indexes in companies.items():
+    # In one order in every batch: accounts are locked brand by brand.
+    for (owner, brand), indexes in sorted(companies.items()):
         found = _earn_all(uow, owner, brand, [runs[index] for index in indexes])
         answers |= dict(zip(indexes, found, strict=True))
     return [answers[index] for index in range(len(runs))]
