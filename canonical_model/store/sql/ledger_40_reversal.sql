@@ -29,15 +29,24 @@ RETURNS TABLE (account_id bigint, lot_id bigint, amount bigint)
 LANGUAGE sql STABLE AS $$
     SELECT lot.account_id, lot.id, least(-sum(posting.amount), lot.amount - lot.remaining)::bigint
     FROM (
-        SELECT DISTINCT owed.transfer_id FROM ledger_posting AS owed WHERE owed.account_id = p_arrears
-    ) AS touched
-    JOIN ledger_transfer AS transfer ON transfer.id = touched.transfer_id
-    JOIN ledger_posting AS posting ON posting.transfer_id = transfer.id
+        -- A repayment is a line of a lot, and the next one of what is owed; owed again is all that a transfer gives back.
+        SELECT posting.transfer_id, posting.lot_id, posting.amount
+        FROM ledger_posting AS owed JOIN ledger_posting AS posting
+            ON posting.transfer_id = owed.transfer_id AND posting.line = owed.line - 1 AND posting.amount = -owed.amount
+        WHERE owed.account_id = p_arrears AND owed.amount > 0 AND posting.lot_id IS NOT NULL
+        UNION ALL
+        SELECT posting.transfer_id, posting.lot_id, posting.amount
+        FROM ledger_posting AS owed JOIN ledger_transfer AS again ON again.id = owed.transfer_id AND again.kind = 'repay'
+        JOIN ledger_posting AS posting ON posting.transfer_id = owed.transfer_id AND posting.lot_id IS NOT NULL
+        WHERE owed.account_id = p_arrears AND owed.amount < 0
+    ) AS posting
     JOIN points_lot AS lot ON lot.id = posting.lot_id
-    WHERE transfer.kind = 'repay' OR (lot.transfer_id = transfer.id AND posting.amount < 0)
+    WHERE NOT EXISTS (
+        SELECT FROM ledger_transfer AS back
+        WHERE back.reverses = posting.transfer_id AND back.kind = 'reverse' AND posting.transfer_id = lot.transfer_id)
     GROUP BY lot.account_id, lot.id
     HAVING sum(posting.amount) < 0 AND lot.amount > lot.remaining
-    ORDER BY max(transfer.id) DESC, lot.id DESC
+    ORDER BY max(posting.transfer_id) FILTER (WHERE posting.amount < 0) DESC, lot.id DESC
 $$;
 
 -- Lock every account that a reversal of the transfer may touch.

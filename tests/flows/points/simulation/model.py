@@ -264,7 +264,8 @@ class Model:
                 self._move(pair)
                 postings += pair
                 units -= repaid
-                self.repaid.append(Repaid(lot.asset, holder, lot, repaid, entry, len(self.repaid)))
+                number = self.repaid[-1].number + 1 if self.repaid else 0
+                self.repaid.append(Repaid(lot.asset, holder, lot, repaid, entry, number))
         return postings
 
     def _hold(self, ask: Hold) -> str:
