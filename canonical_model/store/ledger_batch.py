@@ -23,6 +23,7 @@ from canonical_model.store.ledger_commands import (
 
 MAX_TAKEN: Final = 30_000  # postings of takes in a transfer; ledger_apply_one knows it too
 MAX_PAGE: Final = 10_000
+FIRST_LOTS: Final = 4  # read for a wallet that is taken from once
 TRIES: Final = 5
 
 _OPEN: Final = (
@@ -32,8 +33,8 @@ _OPEN: Final = (
 _WRITE: Final = (
     "SELECT ledger_write_batch(%s, %s, %s, %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],"
     " %s::integer[], %s::timestamptz[], %s::jsonb[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[],"
-    " %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::integer[], %s::bigint[],"
-    " %s::bigint[], %s::bigint[]) AS written"
+    " %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[], %s::integer[],"
+    " %s::bigint[], %s::bigint[], %s::bigint[]) AS written"
 )
 _MORE_LOTS: Final = """
     SELECT lot.id, lot.account_id, date_part('epoch', lot.due) AS due, lot.remaining - lot.held AS free
@@ -99,7 +100,7 @@ class _Plan:
         """As ``ledger_write_batch`` takes them."""
         return [
             *_columns(self.transfers, 9),
-            *_columns(self.lots, 8),
+            *_columns(self.lots, 9),
             column(self.transfer_ids),
             column(self.lines),
             column(self.accounts),
@@ -179,7 +180,7 @@ class Batch:
                 transfers.add(command.reverses)
             for take in command.takes:
                 purse = self._purse(take)
-                purse.limit += 2 if purse.limit else 8
+                purse.limit += 2 if purse.limit else FIRST_LOTS
                 if purse.after is None or command.happened_at < purse.after:
                     purse.after = command.happened_at
                 if take.first_from is not None:
@@ -356,7 +357,7 @@ class Batch:
         self._plan.lots.append(
             (
                 lot_id, transfer_id, account, give.issuer, give.cost_micro, happened_at, give.expires_at,
-                give.amount,
+                give.amount, left,
             )
         )  # fmt: skip
 

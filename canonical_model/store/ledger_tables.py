@@ -78,8 +78,8 @@ class LedgerTransferRow(SQLModel, table=True):
 
     __tablename__ = "ledger_transfer"
     __table_args__ = (
-        UniqueConstraint("owner", "brand", "key"),
-        Index("ix_ledger_transfer_reference", "owner", "brand", "reference"),
+        UniqueConstraint("key", "brand", "owner"),
+        Index("ix_ledger_transfer_reference", "reference", "brand", "owner", postgresql_where=text("reference <> ''")),
         Index("ix_ledger_transfer_reverses", "reverses", postgresql_where=text("reverses IS NOT NULL")),
     )
     id: int | None = _id()

@@ -46,50 +46,22 @@ BEGIN
 END
 $$;
 
--- Write down transfers with the lots that they make and their postings. False, and nothing is written, if every key is
--- taken by now; unique_violation if some are.
+-- Write down the lots that transfers make, p_lefts: with what their own postings leave in them, and all postings.
 CREATE OR REPLACE FUNCTION ledger_write(
-    p_owner text, p_brand text, p_now timestamptz, p_ids bigint[], p_keys text[], p_fingerprints text[], p_kinds text[],
-    p_references text[], p_reverses bigint[], p_rules_versions integer[], p_happened timestamptz[], p_details jsonb[],
     p_lots bigint[], p_lot_transfers bigint[], p_lot_accounts bigint[], p_issuers text[], p_costs bigint[],
-    p_earned timestamptz[], p_expires timestamptz[], p_lot_amounts bigint[],
+    p_earned timestamptz[], p_expires timestamptz[], p_lot_amounts bigint[], p_lefts bigint[],
     p_transfers bigint[], p_lines integer[], p_accounts bigint[], p_posted_lots bigint[], p_amounts bigint[])
-RETURNS boolean
+RETURNS void
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
-DECLARE
-    v_written bigint;
 BEGIN
-    WITH written AS (
-        INSERT INTO ledger_transfer (
-            id, owner, brand, key, fingerprint, kind, reference, reverses, rules_version, happened_at, recorded_at,
-            detail)
-        SELECT id, p_owner, p_brand, key, decode(fingerprint, 'hex'), kind, reference, reverses, rules_version,
-            happened_at, p_now, detail
-        FROM unnest(
-            p_ids, p_keys, p_fingerprints, p_kinds, p_references, p_reverses, p_rules_versions, p_happened, p_details)
-            AS asked (
-                id, key, fingerprint, kind, reference, reverses, rules_version, happened_at, detail)
-        ON CONFLICT DO NOTHING
-        RETURNING id
-    ), made AS (
-        INSERT INTO points_lot (id, account_id, transfer_id, issuer, cost_micro, earned_at, expires_at, amount)
-        SELECT id, account_id, transfer_id, issuer, cost_micro, earned_at, expires_at, amount
-        FROM unnest(
-            p_lots, p_lot_accounts, p_lot_transfers, p_issuers, p_costs, p_earned, p_expires, p_lot_amounts)
-            AS lot (id, account_id, transfer_id, issuer, cost_micro, earned_at, expires_at, amount)
-        WHERE (SELECT count(*) FROM written) = cardinality(p_ids)
-    ), posted AS (
-        INSERT INTO ledger_posting (transfer_id, line, account_id, lot_id, amount)
-        SELECT transfer_id, line, account_id, lot_id, amount
-        FROM unnest(p_transfers, p_lines, p_accounts, p_posted_lots, p_amounts)
-            AS posting (transfer_id, line, account_id, lot_id, amount)
-        WHERE (SELECT count(*) FROM written) = cardinality(p_ids)
+    WITH made AS (
+        INSERT INTO points_lot (
+            id, account_id, transfer_id, issuer, cost_micro, earned_at, expires_at, amount, remaining)
+        SELECT * FROM unnest(
+            p_lots, p_lot_accounts, p_lot_transfers, p_issuers, p_costs, p_earned, p_expires, p_lot_amounts, p_lefts)
     )
-    SELECT count(*) INTO v_written FROM written;
-    IF v_written > 0 AND v_written < cardinality(p_ids) THEN
-        RAISE unique_violation;
-    END IF;
-    RETURN v_written > 0;
+    INSERT INTO ledger_posting (transfer_id, line, account_id, lot_id, amount)
+    SELECT * FROM unnest(p_transfers, p_lines, p_accounts, p_posted_lots, p_amounts);
 END
 $$;
 
@@ -120,6 +92,7 @@ DECLARE
     v_lots bigint[] := '{}';
     v_amounts bigint[] := '{}';
     v_made bigint[] := '{}';
+    v_lefts bigint[] := '{}';
 BEGIN
     PERFORM ledger_keep_wallets(p_owner);
     IF v_purses > 1 THEN
@@ -271,18 +244,23 @@ BEGIN
             v_amounts := v_amounts || -v_units || v_units;
             v_left := v_left - v_units;
         END LOOP;
+        v_lefts := v_lefts || v_left;
     END LOOP;
     v_of := v_of || v_accounts[v_purses + 1 :];
     v_lots := v_lots || array_fill(NULL::bigint, ARRAY[cardinality(p_roles) - v_purses]);
     v_amounts := v_amounts || p_amounts[v_purses + 1 :];
-    IF ledger_write(
-        p_owner, p_brand, p_now, ARRAY[id], ARRAY[p_key], ARRAY[p_fingerprint], ARRAY[p_kind], ARRAY[p_reference],
-        ARRAY[p_reverses], ARRAY[p_rules_version], ARRAY[p_happened], ARRAY[p_detail],
-        v_made, array_fill(id, ARRAY[cardinality(v_made)]), v_accounts[v_takes + 1 : v_purses], p_issuers, p_costs,
-        array_fill(p_happened, ARRAY[cardinality(v_made)]), p_expires, p_amounts[v_takes + 1 : v_purses],
-        array_fill(id, ARRAY[cardinality(v_of)]), ARRAY(SELECT generate_series(1, cardinality(v_of))), v_of, v_lots,
-        v_amounts)
-    THEN
+    INSERT INTO ledger_transfer (
+        id, owner, brand, key, fingerprint, kind, reference, reverses, rules_version, happened_at, recorded_at, detail)
+    VALUES (
+        id, p_owner, p_brand, p_key, decode(p_fingerprint, 'hex'), p_kind, p_reference, p_reverses, p_rules_version,
+        p_happened, p_now, p_detail)
+    ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        PERFORM ledger_write(
+            v_made, array_fill(id, ARRAY[cardinality(v_made)]), v_accounts[v_takes + 1 : v_purses], p_issuers, p_costs,
+            array_fill(p_happened, ARRAY[cardinality(v_made)]), p_expires, p_amounts[v_takes + 1 : v_purses], v_lefts,
+            array_fill(id, ARRAY[cardinality(v_of)]), ARRAY(SELECT generate_series(1, cardinality(v_of))), v_of, v_lots,
+            v_amounts);
         outcome := 'done';
         RETURN;
     END IF;

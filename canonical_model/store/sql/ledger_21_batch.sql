@@ -108,20 +108,27 @@ BEGIN
 END
 $$;
 
--- As ledger_write, and false too, with nothing written, if some keys are taken by now.
+-- Write down what was decided. False, and nothing is written, if some keys are taken by now.
 CREATE OR REPLACE FUNCTION ledger_write_batch(
     p_owner text, p_brand text, p_now timestamptz, p_ids bigint[], p_keys text[], p_fingerprints text[], p_kinds text[],
     p_references text[], p_reverses bigint[], p_rules_versions integer[], p_happened timestamptz[], p_details jsonb[],
     p_lots bigint[], p_lot_transfers bigint[], p_lot_accounts bigint[], p_issuers text[], p_costs bigint[],
-    p_earned timestamptz[], p_expires timestamptz[], p_lot_amounts bigint[],
+    p_earned timestamptz[], p_expires timestamptz[], p_lot_amounts bigint[], p_lefts bigint[],
     p_transfers bigint[], p_lines integer[], p_accounts bigint[], p_posted_lots bigint[], p_amounts bigint[])
 RETURNS boolean
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
-    RETURN ledger_write(
-        p_owner, p_brand, p_now, p_ids, p_keys, p_fingerprints, p_kinds, p_references, p_reverses, p_rules_versions,
-        p_happened, p_details, p_lots, p_lot_transfers, p_lot_accounts, p_issuers, p_costs, p_earned, p_expires,
-        p_lot_amounts, p_transfers, p_lines, p_accounts, p_posted_lots, p_amounts);
+    INSERT INTO ledger_transfer (
+        id, owner, brand, key, fingerprint, kind, reference, reverses, rules_version, happened_at, recorded_at, detail)
+    SELECT id, p_owner, p_brand, key, decode(fingerprint, 'hex'), kind, reference, reverses, rules_version,
+        happened_at, p_now, detail
+    FROM unnest(
+        p_ids, p_keys, p_fingerprints, p_kinds, p_references, p_reverses, p_rules_versions, p_happened, p_details)
+        AS asked (id, key, fingerprint, kind, reference, reverses, rules_version, happened_at, detail);
+    PERFORM ledger_write(
+        p_lots, p_lot_transfers, p_lot_accounts, p_issuers, p_costs, p_earned, p_expires, p_lot_amounts, p_lefts,
+        p_transfers, p_lines, p_accounts, p_posted_lots, p_amounts);
+    RETURN true;
 EXCEPTION WHEN unique_violation THEN
     RETURN false;
 END

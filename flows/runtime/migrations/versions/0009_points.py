@@ -114,9 +114,14 @@ def _journal() -> None:
         sa.Column("detail", postgresql.JSONB(), server_default=sa.text("'{}'::jsonb"), nullable=False),
         _now("written_at"),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("owner", "brand", "key"),
+        sa.UniqueConstraint("key", "brand", "owner"),
     )
-    op.create_index("ix_ledger_transfer_reference", "ledger_transfer", ["owner", "brand", "reference"])
+    op.create_index(
+        "ix_ledger_transfer_reference",
+        "ledger_transfer",
+        ["reference", "brand", "owner"],
+        postgresql_where=sa.text("reference <> ''"),
+    )
     op.create_index(
         "ix_ledger_transfer_reverses",
         "ledger_transfer",
