@@ -191,11 +191,10 @@ class Snapshot:
             read = _Goods(pools, left, {}, list(left.values()))
             for sku_id in sku_ids:
                 column = read.columns[sku_id] = [0] * len(self._ids)
-                pool = pools.get(sku_id)
-                for place_id, units in zip(pool.location_ids, pool.atp, strict=True) if pool else ():
-                    n = position.get(place_id, -1)
-                    if n >= 0:
-                        column[n] = read.left[place_id][sku_id] = units
+                if pool := pools.get(sku_id):
+                    for n, units in zip(map(position.get, pool.location_ids), pool.atp, strict=True):
+                        if n is not None:
+                            column[n] = read.held[n][sku_id] = units
             goods[quality, min_expiry] = read
         return goods
 
@@ -305,7 +304,9 @@ def distances_km(lat: float, lon: float, points: Sequence[tuple[float, float] | 
 def _far(lat: float, lon: float, points: Sequence[Turned | None]) -> list[float | None]:
     here = turn(lat, lon)
     return [
-        None if point is None else int(_TURN_M * asin(min(1.0, dist(point, here) * 0.5)) + 0.5) / 1000
+        None
+        if point is None
+        else int(_TURN_M * asin(half if (half := dist(point, here) * 0.5) < 1.0 else 1.0) + 0.5) / 1000
         for point in points
     ]
 

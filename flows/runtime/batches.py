@@ -124,7 +124,8 @@ class Batches:
             ),
             self._database.unit() as uow,
         ):
-            built = [self._spread(move, len(group)) for move in self._decide(uow, group, started_at)]
+            decided = waits.begin(uow, self._decide(uow, group, started_at))
+            built = [self._spread(move, len(group)) for move in decided]
             cancels = moves.commit(uow, built, self._lease_s)
         return [(move, cancels[move.claim.run.id]) for move in built]
 

@@ -8,14 +8,16 @@ import json
 import select
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, cast
 
 import orjson
 import psycopg
 from psycopg import Connection, sql
+from psycopg.abc import Buffer
 from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.array import ListDumper
 from psycopg.types.json import set_json_dumps
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
@@ -59,7 +61,24 @@ def _as_json(value: Any) -> bytes:
         return json.dumps(value).encode()
 
 
+class _FlatListDumper(ListDumper):
+    """Lists of whole numbers, of nothing but nulls and of plain words in one piece; psycopg looks at each element."""
+
+    def dump(self, obj: list[Any]) -> Buffer | None:
+        kinds = set(map(type, obj))
+        if kinds == {int}:
+            return f"{{{str(obj)[1:-1]}}}".encode()
+        if kinds == {NoneType}:
+            return b"{NULL" + b",NULL" * (len(obj) - 1) + b"}"
+        if kinds == {str}:
+            words: str = '","'.join(obj)
+            if words.isascii() and words.isprintable() and "\\" not in words and words.count('"') == 2 * len(obj) - 2:
+                return f'{{"{words}"}}'.encode()
+        return super().dump(obj)
+
+
 set_json_dumps(_as_json)
+psycopg.adapters.register_dumper(list, _FlatListDumper)
 
 
 @contextmanager

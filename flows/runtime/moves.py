@@ -11,7 +11,7 @@ import psycopg
 
 from canonical_model.errors import ConfigurationError
 from flows.runtime.database import UnitOfWork
-from flows.runtime.flow import ERROR, ChildrenStep, Finish, Goto, Json, OutsideStep, Park, Step, Undo
+from flows.runtime.flow import ERROR, ChildrenStep, Finish, Goto, Json, OutsideStep, Park, Step, Undo, WaitStep
 from flows.runtime.leases import Claim, LostLeaseError
 
 CHILDREN: Final = "@children"
@@ -39,6 +39,8 @@ LaneOf = Callable[[Step, bool], str | None]
 class Move:
     """One run's next place, and the history row that explains it (``step_outcome`` None: nothing to tell).
 
+    ``begun``: the wait that the run begins in the same commit, with its name and what its history row tells.
+
     Never changed once built; not frozen only because building thousands of them is what a batch spends its time on.
     """
 
@@ -60,6 +62,7 @@ class Move:
     step_result: Json = None
     step_error: Mapping[str, Any] | None = None
     started_at: datetime | None = None
+    begun: Mapping[str, Any] | None = None
 
     def row(self) -> dict[str, Any]:
         """What ``flow_move`` reads; what is left out is null."""
@@ -87,6 +90,8 @@ class Move:
                 row["step_result"] = {"value": self.step_result}
             if self.step_error is not None:
                 row["step_error"] = self.step_error
+        if self.begun is not None:
+            row["begun"] = self.begun
         return row
 
     @property
@@ -355,6 +360,19 @@ def wait(
         step_outcome="started" if begun else None,
         step_result=begun[1] if begun else None,
         started_at=begun[0] if begun else None,
+    )
+
+
+def straight_into(move: Move, step: WaitStep, timeout_s: float) -> Move:
+    """The same move, which had led to this wait, as one that begins it too."""
+    return replace(
+        move,
+        state="waiting",
+        attempt=0,
+        wake_in_s=timeout_s,
+        waiting_for=step.signals,
+        deadline_in_s=timeout_s,
+        begun={"step": step.name, "result": {"value": {"timeout_s": timeout_s}}},
     )
 
 

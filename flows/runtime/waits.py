@@ -1,6 +1,7 @@
 """A wait step: for a word, or for a time. A word sent early is kept; one that comes with the timeout wins or loses
 under the run's row lock, never both."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -29,6 +30,43 @@ def listen(
         else _wait_on(claim, step, now, started_at, lane_of)
         for claim in claims
     ]
+
+
+def begin(uow: UnitOfWork, built: Sequence[Move]) -> list[Move]:
+    """The moves of a batch; those that lead to a wait begin it in the same commit, so that each run is written once.
+
+    Not those who need not wait: a word is there, the run is asked to stop, or the time is up at once.
+    """
+    waiting: defaultdict[int, dict[int, float]] = defaultdict(dict)
+    for move in built:
+        step = move.claim.flow.steps[move.position]
+        if isinstance(step, WaitStep) and move.state == "running" and move.direction == "forward":
+            timeout_s = _timeout_s(move, step)
+            if timeout_s > 0:
+                waiting[move.position][move.claim.run.id] = timeout_s
+    for position, timeouts in waiting.items():
+        step = built[0].claim.flow.steps[position]
+        assert isinstance(step, WaitStep)
+        found = uow.execute("SELECT * FROM flow_may_wait(%s, %s) AS id", (list(timeouts), list(step.signals)))
+        free = {row["id"] for row in found}
+        built = [
+            moves.straight_into(move, step, timeouts[move.claim.run.id])
+            if move.position == position and move.claim.run.id in free
+            else move
+            for move in built
+        ]
+    return list(built)
+
+
+def _timeout_s(move: Move, step: WaitStep) -> float:
+    """How long the run will wait; 0 where that cannot be told, so that the wait itself fails, not what came before."""
+    if not callable(step.timeout_s):
+        return step.timeout_s
+    claim = move.claim_after(cancel_requested=False)
+    try:
+        return step.timeout_s(claim.run) if claim is not None else 0.0
+    except Exception:  # noqa: BLE001 - it is asked again, and heard, in the wait's own turn
+        return 0.0
 
 
 def _wait_on(claim: Claim, step: WaitStep, now: datetime | None, started_at: datetime, lane_of: LaneOf) -> Move:

@@ -106,6 +106,20 @@ BEGIN
     RETURNING *;
 END $$;
 
+-- Those of these runs that have to wait: no word of these names is there that they have not heard, and nobody asks them
+-- to stop. Holds the runs' row locks until the commit, so that what comes now finds them waiting.
+CREATE OR REPLACE FUNCTION flow_may_wait(run_ids bigint[], in_names text[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql SET enable_seqscan TO off AS $$
+BEGIN
+    PERFORM 1 FROM flow_run WHERE id = ANY (run_ids) ORDER BY id FOR UPDATE;
+    RETURN QUERY
+    SELECT r.id FROM flow_run r
+     WHERE r.id = ANY (run_ids) AND NOT r.cancel_requested
+       AND NOT EXISTS (SELECT FROM flow_signal s
+                        WHERE s.run_id = r.id AND s.name = ANY (in_names) AND s.consumed_at IS NULL);
+END $$;
+
 -- Asks these runs to stop and take back what they did; those that rest are woken to hear it.
 CREATE OR REPLACE FUNCTION flow_cancel(ids bigint[]) RETURNS void
 LANGUAGE plpgsql SET enable_seqscan TO off AS $$

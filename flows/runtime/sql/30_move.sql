@@ -39,6 +39,10 @@ BEGIN
                 move ->> 'step_outcome', move -> 'step_result', move -> 'step_error',
                 (move ->> 'started_at')::timestamptz, moment);
     END IF;
+    IF move ? 'begun' THEN
+        INSERT INTO flow_step (run_id, step, direction, attempt, outcome, result, started_at, ended_at)
+        VALUES (moved.id, move #>> '{begun,step}', 'forward', 1, 'started', move #> '{begun,result}', moment, moment);
+    END IF;
     IF new_state = 'ready' AND moved.wake_at <= moment THEN
         PERFORM flow_wake(ARRAY[moved.lane]);
     ELSIF new_state IN ('done', 'undone') AND (moved.parent_id IS NOT NULL OR moved.order_key IS NOT NULL) THEN
@@ -77,6 +81,7 @@ DECLARE
     told_outcome text := move ->> 'step_outcome';
     told_error jsonb := move -> 'step_error';
     told_start timestamptz := move ->> 'started_at';
+    begun jsonb := move -> 'begun';
     ids bigint[];
     cancels boolean[];
     any_awaited boolean;
@@ -102,7 +107,11 @@ BEGIN
         INSERT INTO flow_step (run_id, step, direction, attempt, outcome, result, error, started_at, ended_at)
         SELECT id, told_step, told_direction, told_attempt, told_outcome, step_result, told_error, told_start, moment
           FROM own
-         WHERE told_step IS NOT NULL)
+         WHERE told_step IS NOT NULL
+        UNION ALL
+        SELECT id, begun ->> 'step', 'forward', 1, 'started', begun -> 'result', NULL, moment, moment
+          FROM own
+         WHERE begun IS NOT NULL)
     SELECT array_agg(id), array_agg(cancel_requested), bool_or(awaited)
       INTO ids, cancels, any_awaited
       FROM moved;

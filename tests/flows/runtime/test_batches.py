@@ -191,6 +191,66 @@ def test_runs_that_come_to_a_wait_together_begin_it_in_one_transaction(world: Wo
     assert {world.state(key) for key in KEYS if key != "7"} == {"waiting"}
 
 
+@pytest.mark.every_postgres
+def test_runs_that_come_to_a_wait_are_written_once_with_the_result_and_the_wait(world: World) -> None:
+    flow = Flow("test.pause", 1, (_noting("a"), wait_for("word", ("go",), lambda run: float(run.results["a"]) + 1)))
+    runner = world.runner(flow)
+    world.start(flow, *KEYS)
+    runner.work("local")
+    for key in KEYS:
+        run = world.run(key)
+        assert (run["state"], run["waiting_for"], run["results"], run["fence"]) == ("waiting", ["go"], {"a": key}, 2)
+        assert (run["deadline"] - run["updated_at"]).total_seconds() == float(key) + 1
+        assert world.history(key) == [("a", "done"), ("word", "started")]
+
+
+@pytest.mark.every_postgres
+@pytest.mark.parametrize("keys", [KEYS, KEYS[7:8]])
+def test_whoever_is_asked_to_stop_during_the_step_before_a_wait_does_not_wait(
+    world: World, keys: Sequence[str]
+) -> None:
+    @batch_step()
+    def asked(runs: Sequence[Run], uow: UnitOfWork) -> Sequence[Any]:
+        world.look.run("SELECT flow_cancel(%s)", ([run.id for run in runs if run.business_key == "7"],))
+        return [1] * len(runs)
+
+    flow = Flow("test.pause", 1, (asked, wait_for("word", ("go",), 3600)))
+    runner = world.runner(flow)
+    world.start(flow, *keys)
+    world.finish(runner)
+    assert world.state("7") == "undone"
+    assert {world.state(key) for key in keys if key != "7"} <= {"waiting"}
+
+
+@pytest.mark.every_postgres
+@pytest.mark.parametrize("keys", [KEYS, KEYS[7:8]])
+def test_a_word_that_comes_during_the_step_before_a_wait_is_heard(world: World, keys: Sequence[str]) -> None:
+    @batch_step()
+    def told(runs: Sequence[Run], uow: UnitOfWork) -> Sequence[Any]:
+        if any(run.business_key == "7" for run in runs):
+            world.signal(flow, "7", "go", said="now")
+        return [1] * len(runs)
+
+    flow = Flow("test.pause", 1, (told, wait_for("word", ("go",), 3600)))
+    runner = world.runner(flow)
+    world.start(flow, *keys)
+    world.finish(runner)
+    assert (world.state("7"), world.run("7")["results"]["word"]["payload"]) == ("done", {"said": "now"})
+    assert {world.state(key) for key in keys if key != "7"} <= {"waiting"}
+
+
+def test_a_wait_whose_time_cannot_be_told_fails_without_the_step_before_it(world: World) -> None:
+    def broken(run: Run) -> float:
+        return float(run.results["a"]["none such"])
+
+    flow = Flow("test.pause", 1, (_noting("a"), wait_for("word", ("go",), broken)))
+    runner = world.runner(flow)
+    world.start(flow, "1", "2")
+    runner.work("local")
+    assert [world.deeds(key) for key in ("1", "2")] == [["a"], ["a"]]
+    assert all(world.history(key)[0] == ("a", "done") and world.state(key) != "waiting" for key in ("1", "2"))
+
+
 def test_named_runs_are_carried_on_together_and_only_they(world: World) -> None:
     sizes: list[int] = []
     flow = Flow("test.named", 1, (_noting("a", sizes),))

@@ -1,6 +1,11 @@
 """A unit of work is all or nothing."""
 
+from typing import Any
+
+import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from flows.runtime.database import Database
 
@@ -26,3 +31,23 @@ def test_a_commit_keeps_everything(database: Database) -> None:
         )
         uow.commit()
     assert _lanes(database) == 1
+
+
+_WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=6)
+_AWKWARD = st.sampled_from(
+    ["", "NULL", "null", '"', '","', "\\", "{", "}", ",", " ", "a b", "\n", "é", "\u2003", "\x7f"]
+)
+
+
+@pytest.mark.every_postgres
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.none()), st.lists(_WORDS | _AWKWARD | st.none()))
+def test_lists_arrive_as_they_were_sent(database: Database, numbers: list[Any], words: list[Any]) -> None:
+    query = "SELECT %s::bigint[] AS numbers, %s::text[] AS words, %s::date[] AS days"
+    (row,) = database.run(query, (numbers, words, [None] * len(words)))
+    assert row == {"numbers": numbers, "words": words, "days": [None] * len(words)}
+
+
+def test_a_word_that_postgresql_cannot_store_is_refused_in_a_list_too(database: Database) -> None:
+    with pytest.raises(psycopg.DataError):
+        database.run("SELECT %s::text[]", (["a", "b\0"],))
