@@ -1,5 +1,57 @@
 -- A batch of commands: what its decisions need is locked and read in one call, what was decided is written in another.
 
+-- The wallet of each holder, or NULL if all are in their own.
+CREATE OR REPLACE FUNCTION ledger_other_wallets(p_owner text, p_holders text[]) RETURNS text[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_wallets text[];
+BEGIN
+    IF cardinality(p_holders) > 0 AND EXISTS (SELECT FROM ledger_wallet WHERE owner = p_owner) THEN
+        v_wallets := ARRAY(
+            SELECT coalesce(
+                (SELECT wallet FROM ledger_wallet AS known WHERE known.owner = p_owner AND known.holder = asked.holder),
+                asked.holder)
+            FROM unnest(p_holders) WITH ORDINALITY AS asked (holder, number) ORDER BY asked.number);
+    END IF;
+    RETURN nullif(v_wallets, p_holders);
+END
+$$;
+
+-- The first lots of purses, p_limits[purse] of them that are not due by p_after[purse]; p_members: their accounts.
+CREATE OR REPLACE FUNCTION ledger_lots_of(
+    p_purses integer[], p_members bigint[], p_after timestamptz[], p_limits integer[],
+    OUT purses integer[], OUT lots bigint[], OUT accounts bigint[], OUT dues float8[], OUT free bigint[])
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    SELECT array_agg(number), array_agg(id), array_agg(account_id), array_agg(date_part('epoch', due)), array_agg(free)
+    INTO purses, lots, accounts, dues, free
+    FROM (
+        SELECT purse.number, lot.id, lot.account_id, lot.due, lot.remaining - lot.held AS free
+        FROM (
+            SELECT own.number, min(own.id) AS id FROM unnest(p_purses, p_members) AS own (number, id)
+            WHERE p_limits[own.number] > 0 GROUP BY own.number HAVING count(*) = 1
+        ) AS purse
+        CROSS JOIN LATERAL (
+            SELECT * FROM points_lot AS lot
+            WHERE lot.account_id = purse.id AND lot.is_open AND lot.due > p_after[purse.number]
+            ORDER BY lot.due, lot.id LIMIT p_limits[purse.number]
+        ) AS lot
+        UNION ALL
+        SELECT purse.number, lot.id, lot.account_id, lot.due, lot.remaining - lot.held
+        FROM (
+            SELECT own.number, array_agg(own.id) AS ids FROM unnest(p_purses, p_members) AS own (number, id)
+            WHERE p_limits[own.number] > 0 GROUP BY own.number HAVING count(*) > 1
+        ) AS purse
+        CROSS JOIN LATERAL (
+            SELECT * FROM points_lot AS lot
+            WHERE lot.account_id = ANY (purse.ids) AND lot.is_open AND lot.due > p_after[purse.number]
+            ORDER BY lot.due, lot.id LIMIT p_limits[purse.number]
+        ) AS lot
+    ) AS found;
+END
+$$;
+
 -- Keep the owner's wallets, lock the member and arrears accounts of purses (an asset and a wallet each), then read what
 -- decides: which keys are known, the accounts that lines name (made where there are none), each purse's accounts and
 -- first lots (p_limits of them that are not due by p_after), what it owes, and the lots that the transfers p_firsts
@@ -23,16 +75,9 @@ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = o
 SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
     PERFORM ledger_keep_wallets(p_owner);
-    IF cardinality(p_holders) > 0 AND EXISTS (SELECT FROM ledger_wallet WHERE owner = p_owner) THEN
-        wallets := ARRAY(
-            SELECT coalesce(
-                (SELECT wallet FROM ledger_wallet AS known WHERE known.owner = p_owner AND known.holder = asked.holder),
-                asked.holder)
-            FROM unnest(p_holders) WITH ORDINALITY AS asked (holder, number) ORDER BY asked.number);
-        IF wallets <> p_holders THEN
-            RETURN;
-        END IF;
-        wallets := NULL;
+    wallets := ledger_other_wallets(p_owner, p_holders);
+    IF wallets IS NOT NULL THEN
+        RETURN;
     END IF;
     foreign_assets := ARRAY(
         SELECT asked.id FROM unnest(p_assets) AS asked (id)
@@ -71,31 +116,8 @@ BEGIN
             AND account.kind = 'arrears'
         OFFSET 0
     ) AS own;
-    SELECT array_agg(number), array_agg(id), array_agg(account_id), array_agg(date_part('epoch', due)), array_agg(free)
-    INTO lot_purses, lots, lot_accounts, lot_dues, lot_free
-    FROM (
-        SELECT purse.number, lot.id, lot.account_id, lot.due, lot.remaining - lot.held AS free
-        FROM (
-            SELECT own.number, min(own.id) AS id FROM unnest(member_purses, members) AS own (number, id)
-            WHERE p_limits[own.number] > 0 GROUP BY own.number HAVING count(*) = 1
-        ) AS purse
-        CROSS JOIN LATERAL (
-            SELECT * FROM points_lot AS lot
-            WHERE lot.account_id = purse.id AND lot.is_open AND lot.due > p_after[purse.number]
-            ORDER BY lot.due, lot.id LIMIT p_limits[purse.number]
-        ) AS lot
-        UNION ALL
-        SELECT purse.number, lot.id, lot.account_id, lot.due, lot.remaining - lot.held
-        FROM (
-            SELECT own.number, array_agg(own.id) AS ids FROM unnest(member_purses, members) AS own (number, id)
-            WHERE p_limits[own.number] > 0 GROUP BY own.number HAVING count(*) > 1
-        ) AS purse
-        CROSS JOIN LATERAL (
-            SELECT * FROM points_lot AS lot
-            WHERE lot.account_id = ANY (purse.ids) AND lot.is_open AND lot.due > p_after[purse.number]
-            ORDER BY lot.due, lot.id LIMIT p_limits[purse.number]
-        ) AS lot
-    ) AS found;
+    SELECT * INTO lot_purses, lots, lot_accounts, lot_dues, lot_free
+    FROM ledger_lots_of(member_purses, members, p_after, p_limits);
     SELECT array_agg(lot.transfer_id), array_agg(lot.id), array_agg(lot.account_id),
         array_agg(date_part('epoch', lot.due)), array_agg(lot.remaining - lot.held)
     INTO first_transfers, first_lots, first_accounts, first_dues, first_free

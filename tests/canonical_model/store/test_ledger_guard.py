@@ -61,6 +61,10 @@ class Attacker:
             *(value for posting in postings for value in posting),
         )
 
+    def write_named(self, query: str, **values: Any) -> None:
+        with self._connection.transaction():
+            self._connection.execute(query.encode(), values)
+
     def write(self, query: str, *values: Any) -> None:
         with self._connection.transaction():
             self._connection.execute(query.encode(), values)
@@ -139,6 +143,57 @@ def test_more_than_a_lot_has_cannot_be_posted(attacker: Attacker) -> None:
     transfer, issued = attacker.transfer(), attacker.account("issued", "yunshang")
     with pytest.raises(psycopg.errors.CheckViolation):
         attacker.post((transfer, 1, attacker.account(), attacker.lot("mine"), -11), (transfer, 2, issued, None, 11))
+
+
+FULL_LOT_AND_POSTINGS = """
+    WITH made AS (
+        INSERT INTO points_lot (id, account_id, transfer_id, issuer, cost_micro, earned_at, amount, remaining)
+        VALUES (1000000, %(account)s, %(transfer)s, 'b', 0, now(), 10, %(left)s)
+    )
+    INSERT INTO ledger_posting (transfer_id, line, account_id, lot_id, amount)
+    VALUES (%(transfer)s, 1, %(account)s, 1000000, 5), (%(transfer)s, 2, %(issued)s, NULL, -5)
+"""
+
+
+def test_a_lot_made_with_more_than_its_postings_say_is_refused(attacker: Attacker) -> None:
+    told = {
+        "account": attacker.account(),
+        "transfer": attacker.transfer(),
+        "issued": attacker.account("issued", "yunshang"),
+    }
+    for left in (4, 6, 10):
+        with pytest.raises(psycopg.errors.IntegrityConstraintViolation):
+            attacker.write_named(FULL_LOT_AND_POSTINGS, **told, left=left)
+
+
+@pytest.mark.parametrize("left", [0, 5])
+def test_a_lot_made_empty_or_with_what_its_postings_say_ends_with_that(
+    transaction: Connection[DictRow], left: int
+) -> None:
+    attacker = Attacker(transaction)
+    told = {
+        "account": attacker.account(),
+        "transfer": attacker.transfer(),
+        "issued": attacker.account("issued", "yunshang"),
+    }
+    attacker.write_named(FULL_LOT_AND_POSTINGS, **told, left=left)
+    assert attacker.number("SELECT remaining FROM points_lot WHERE id = 1000000") == 5
+    assert attacker.book.differences() == []
+
+
+def test_a_lot_cannot_be_filled_before_the_transfer_that_made_it_is_posted(
+    transaction: Connection[DictRow],
+) -> None:
+    attacker = Attacker(transaction)
+    account, issued = attacker.account(), attacker.account("issued", "yunshang")
+    transfer, other = attacker.transfer(), attacker.transfer("yunhe-2")
+    lot = attacker.number(
+        "INSERT INTO points_lot (account_id, transfer_id, issuer, cost_micro, earned_at, amount)"
+        " VALUES (%s, %s, 'b', 0, now(), 10) RETURNING id",
+        account, other,
+    )  # fmt: skip
+    refused(attacker, (transfer, 1, account, lot, 5), (transfer, 2, issued, None, -5))
+    assert attacker.number("SELECT remaining FROM points_lot WHERE id = %s", lot) == 0
 
 
 @pytest.mark.parametrize(
