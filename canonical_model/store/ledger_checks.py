@@ -1,5 +1,6 @@
 """Whether the ledger's books agree: balances, lots and holds with the postings, account by account."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,6 +9,9 @@ from psycopg.rows import DictRow
 
 TRANSFERS: Final = 100_000
 ACCOUNTS: Final = 20_000
+BALANCES: Final = "balances, lots and holds"
+
+Told = Callable[[str, int, int], None]
 
 # Every transfer sums to zero for each asset, and postings belong to one.
 _UNBALANCED: Final = """
@@ -114,9 +118,11 @@ class Broken:
     reason: str
 
 
-def wrong_with_books(connection: Connection[DictRow], owner: str, limit: int) -> list[Broken]:
+def wrong_with_books(
+    connection: Connection[DictRow], owner: str, limit: int, *, told: Told | None = None
+) -> list[Broken]:
     """Up to ``limit`` things that do not agree with the postings; none if all is well. A statement looks at no more
-    than TRANSFERS transfers or ACCOUNTS accounts."""
+    than TRANSFERS transfers or ACCOUNTS accounts. ``told`` hears after each: BALANCES, how many were made, of all."""
     ends = connection.execute(
         "SELECT coalesce((SELECT max(transfer_id) FROM ledger_posting), 0) AS transfer,"
         " coalesce((SELECT max(id) FROM ledger_account), 0) AS account"
@@ -125,9 +131,12 @@ def wrong_with_books(connection: Connection[DictRow], owner: str, limit: int) ->
     broken: list[Broken] = []
     pages = [(_UNBALANCED, after, TRANSFERS) for after in range(0, ends["transfer"], TRANSFERS)]
     pages += [(_MOVED, after, ACCOUNTS) for after in range(0, ends["account"], ACCOUNTS)]
-    for check, after, size in [*pages, (_KEPT, 0, 0)]:
+    pages.append((_KEPT, 0, 0))
+    for number, (check, after, size) in enumerate(pages, 1):
         if len(broken) >= limit:
             break
         asked = {"owner": owner, "after": after, "until": after + size, "limit": limit - len(broken)}
         broken.extend(Broken(row["place"], row["reason"]) for row in connection.execute(check, asked))
+        if told is not None:
+            told(BALANCES, number, len(pages))
     return broken

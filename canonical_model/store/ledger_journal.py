@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
 from canonical_model.errors import RejectedError
-from canonical_model.store.ledger_checks import Broken, wrong_with_books
+from canonical_model.store.ledger_checks import Broken, Told, wrong_with_books
 
 GENESIS: Final = bytes(32)
 SEAL_LIMIT: Final = 10_000
@@ -27,6 +27,7 @@ MAX_BROKEN: Final = 100
 NAMED: Final = 200_000
 HASH_BYTES: Final = 32
 DIGEST_BYTES: Final = 8
+ENTRIES: Final = "sealed entries"
 
 Sign = Callable[[str], str]
 
@@ -105,26 +106,27 @@ def verify(
     *,
     sign: Sign | None = None,
     expected: str | None = None,
-    told: Callable[[int], None] | None = None,
+    told: Told | None = None,
 ) -> Verified:
     """Compute the chain anew, and every balance, lot and hold; in pages, in bounded memory.
 
     ``sign``: the seals' signatures are checked with it. ``expected``: a head that was kept elsewhere, which must be
     part of the chain; RejectedError (points.head) when it is none. What is wrong is named, up to MAX_BROKEN things.
-    ``told`` hears how many entries were read, after each seal.
+    ``told`` hears what is gone through (ENTRIES, then BALANCES), how much of it was, and how much there is.
     Ask in a transaction of its own, and end it.
     """
     if connection.info.transaction_status == TransactionStatus.IDLE:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     chain = _Chain(connection, owner, sign, _parse_head(expected) if expected else None)
+    entries = _last_seal(connection, owner)["entries"]
     for row in _seals(connection, owner):
         chain.check(row)
         if told is not None:
-            told(chain.entries)
+            told(ENTRIES, chain.entries, entries)
         if len(chain.broken) >= MAX_BROKEN:
             break
     broken = chain.end()
-    broken.extend(wrong_with_books(connection, owner, MAX_BROKEN - len(broken)))
+    broken.extend(wrong_with_books(connection, owner, MAX_BROKEN - len(broken), told=told))
     return Verified(chain.entries, f"{chain.entries}:{chain.hash.hex()}", broken)
 
 

@@ -164,8 +164,9 @@ def verify(
     with opened_hub() as hub, output.progress(as_json=as_json) as bar:
         task = bar.add_task("reckoning the books", total=None, visible=False)
 
-        def told(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, visible=monotonic() - began > PATIENCE_S)
+        def told(what: str, done: int, total: int) -> None:
+            late = monotonic() - began > PATIENCE_S
+            bar.update(task, description=f"reckoning {what}", completed=done, total=total, visible=late)
 
         verified = points_books.verify(hub, operator(hub, brand), head, told=told)
     broken = [asdict(each) for each in verified.broken]
