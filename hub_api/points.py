@@ -168,10 +168,11 @@ def merge(hub: Hub, access: Access, *, number: str, kept: str, merged: str, reas
     refuse_numbers(reason)
     with hub.database.unit() as uow:
         into, out_of = (holder_of(uow, access, name) for name in (kept, merged))
-        now = datetime.now(UTC)
+        known, now = wallets.find_merge(uow.connection, access.owner, access.brand, number), datetime.now(UTC)
         merge_id = wallets.merge(uow.connection, access.owner, access.brand, number, into, out_of, now=now)
-        detail = {"kept": into, "merged": out_of, "reason": reason.strip()}
-        audit.record(uow, access, "points.merge", f"merge:{merge_id}", detail)
+        if known is None:
+            detail = {"kept": into, "merged": out_of, "reason": reason.strip()}
+            audit.record(uow, access, "points.merge", f"merge:{merge_id}", detail)
         uow.commit()
     return {"merge_id": merge_id, "kept": into, "merged": out_of}
 

@@ -28,6 +28,15 @@ def holders_of(connection: Connection[DictRow], owner: str, wallet: str) -> list
     return [wallet, *(row["holder"] for row in others)]
 
 
+def find_merge(connection: Connection[DictRow], owner: str, brand: str, key: str) -> DictRow | None:
+    """The merge of that key (its row of ``ledger_merge``), or None: then there is none until the transaction ends, but
+    for one that it makes itself. Waits as a merge does."""
+    connection.execute("SELECT ledger_change_wallets(%s)", [owner])
+    return connection.execute(
+        "SELECT * FROM ledger_merge WHERE owner = %s AND brand = %s AND key = %s", [owner, brand, key]
+    ).fetchone()
+
+
 def merge(
     connection: Connection[DictRow], owner: str, brand: str, key: str, kept: str, merged: str, *, now: datetime
 ) -> int:
@@ -37,10 +46,7 @@ def merge(
     holders; RejectedError (points.same_wallet) if they share one already.
     """
     check_key(key)
-    connection.execute("SELECT ledger_change_wallets(%s)", [owner])
-    known = connection.execute(
-        "SELECT * FROM ledger_merge WHERE owner = %s AND brand = %s AND key = %s", [owner, brand, key]
-    ).fetchone()
+    known = find_merge(connection, owner, brand, key)
     if known is not None:
         if (known["kept"], known["merged"]) != (kept, merged):
             raise key_conflict(key)

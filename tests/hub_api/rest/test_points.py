@@ -283,6 +283,17 @@ def test_a_merge_shares_a_wallet_and_its_end_gives_each_their_own_back(desk: htt
     assert (balance(desk, "hub:C1")["posted"], balance(desk, "hub:C2")["posted"]) == (100, 40)
 
 
+def test_a_merge_that_is_told_twice_is_audited_once(hub: Hub, desk: httpx.Client) -> None:
+    enter(desk, "C1", "C2", "C3")
+    order = {"merge_no": "M1", "kept": "hub:C1", "merged": "hub:C2", "reason": REASON}
+    merged = desk.post("/v1/points/merges", json=order).raise_for_status().json()
+    assert desk.post("/v1/points/merges", json=order).json() == merged
+    assert code_of(desk.post("/v1/points/merges", json={**order, "merged": "hub:C3"})) == (409, "points.key_conflict")
+    with hub.database.unit() as uow:
+        entries = audit.list_entries(uow, audit.AuditFilter(OWNER, BRAND, action="points.merge"))
+    assert [entry["subject"] for entry in entries] == [f"merge:{merged['merge_id']}"]
+
+
 def test_rules_are_refused_with_every_issue(desk: httpx.Client) -> None:
     bad = RULES.replace("per_minor = 100", "per_minor = 0").replace("give = 3", "give = -1")
     answer = desk.post("/v1/points/rules", json={"text": bad, "note": REASON})
