@@ -8,6 +8,8 @@ from psycopg import Connection, sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from canonical_model.errors import NotFoundError
+
 MAX_PAGE: Final = 1000
 
 _ASKED: Final = sql.SQL("""
@@ -114,6 +116,14 @@ def list_entries(
         " ORDER BY id LIMIT %s",
         (owner, brand, after, settled["before"], min(limit, MAX_PAGE)),
     ).fetchall()
+
+
+def get_entry(connection: Connection[DictRow], entry_id: int) -> DictRow:
+    """One entry. NotFoundError (``points.entry_unknown``)."""
+    row = connection.execute("SELECT * FROM points_entry WHERE id = %s", [entry_id]).fetchone()
+    if row is None:
+        raise NotFoundError(f"there is no points entry {entry_id}", code="points.entry_unknown", id=entry_id)
+    return row
 
 
 def list_entries_of(connection: Connection[DictRow], member_id: int, *, limit: int = MAX_PAGE) -> list[DictRow]:

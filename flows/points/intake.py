@@ -1,26 +1,27 @@
 """Points entries as their sources told them go into the ledger, each once: what a source gave is an earn, what it took
 a spend. A source has the last word on its own points: what a member did not have is owed.
 
-A programme that the rulebook does not have gets an asset all the same, borne by its brand.
+A programme that the rulebook does not have gets an asset all the same, borne by its brand. An entry that the ledger
+refuses becomes a run of ``points.take_in``, which asks a person; the others are not held up.
 """
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from canonical_model.errors import NotFoundError, RejectedError
-from canonical_model.ledger import AccountKind, AssetKind, Command, Give, Move, Short, Take
+from canonical_model.ledger import AccountKind, AssetKind, Command, Done, Give, Move, Short, Take
 from canonical_model.store import ledger, points
 from flows.points import store
-from flows.points.keys import ledger_key
+from flows.points.keys import key_of, ledger_key
+from flows.points.requests import TAKE_IN
 from flows.points.rulebook import PointsRulebook
 from flows.points.rules import asset_ids, rules_of
 from flows.runtime.database import UnitOfWork
+from flows.runtime.flow import Start
+from flows.runtime.runs import start_runs
 
 BATCH: Final = points.MAX_PAGE
-
-_log = logging.getLogger(__name__)
 
 
 def take_in(uow: UnitOfWork, owner: str, brand: str, *, now: datetime) -> int:
@@ -32,14 +33,31 @@ def take_in(uow: UnitOfWork, owner: str, brand: str, *, now: datetime) -> int:
     entries = points.list_entries(uow.connection, owner=owner, brand=brand, after=after, limit=BATCH)
     if not entries:
         return 0
-    assets = _assets(uow, owner, brand, rules, {_programme(brand, entry) for entry in entries})
-    commands = [_command(rules, assets, brand, entry) for entry in entries]
-    done = ledger.apply(uow.connection, owner, brand, commands, now=now)
-    for entry, answer in zip(entries, done, strict=True):
-        if isinstance(answer, RejectedError):
-            _log.error("points entry %s of %s/%s is not in the ledger: %s", entry["id"], owner, brand, answer.detail)
+    answers = post(uow, owner, brand, rules, entries, now=now)
+    refused = [entry for entry, answer in zip(entries, answers, strict=True) if isinstance(answer, RejectedError)]
+    start_runs(uow, [_asked(owner, brand, entry) for entry in refused])
     store.set_progress(uow.connection, owner, brand, entries[-1]["id"])
     return len(entries)
+
+
+def post(
+    uow: UnitOfWork,
+    owner: str,
+    brand: str,
+    rules: PointsRulebook,
+    entries: Sequence[Mapping[str, Any]],
+    *,
+    now: datetime,
+) -> list[Done | RejectedError]:
+    """Post entries of a brand, each all or not at all, in their order."""
+    assets = _assets(uow, owner, brand, rules, {_programme(brand, entry) for entry in entries})
+    commands = [_command(rules, assets, brand, entry) for entry in entries]
+    return ledger.apply(uow.connection, owner, brand, commands, now=now)
+
+
+def _asked(owner: str, brand: str, entry: Mapping[str, Any]) -> Start:
+    key = key_of(entry["system"], entry["source_id"])
+    return Start(TAKE_IN, owner, brand, key, {"entry_id": entry["id"]})
 
 
 def _programme(brand: str, entry: Mapping[str, Any]) -> str:

@@ -36,6 +36,7 @@ SPEND: Final = "points.spend"
 REFUND: Final = "points.refund"
 EXCHANGE: Final = "points.exchange"
 EXPIRE: Final = "points.expire"
+TAKE_IN: Final = "points.take_in"
 MAX_LINES: Final = 500
 MAX_BIGINT_DIGITS: Final = 18
 

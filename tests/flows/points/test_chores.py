@@ -8,6 +8,7 @@ from canonical_model.store import ledger, ledger_holds, ledger_journal
 from flows.points.chores import every_chore
 from flows.points.requests import start_earn, start_expire
 from flows.runtime.chores import do_once
+from flows.runtime.runs import retry
 from tests.flows.desk import Desk, statuses
 from tests.flows.ingest.test_members import member
 from tests.flows.ingest.test_points import entry
@@ -105,3 +106,39 @@ def test_entries_of_sources_go_into_the_ledger_once_and_what_was_overdrawn_is_ow
     keys = [row["key"] for row in club.rows("SELECT key FROM ledger_transfer ORDER BY id")]
     assert keys == [f"entry:shop:P-{number}" for number in (1, 2, 3, 4, 5)]
     club.sound()
+
+
+def test_an_entry_that_the_ledger_refuses_asks_a_person_and_holds_up_no_other(stocked: Desk) -> None:
+    club = Club(stocked.hub)
+    club.publish()
+    stocked.push("members", member())
+    holder = str(stocked.one("SELECT id FROM member"))
+    stocked.push("points", entry(1, 100), entry(2, 40, order_no="S\u200b1"), entry(3, 5))
+    do(club, "take_in_points")
+    do(club, "take_in_points")
+    assert club.balance(holder).posted == 105
+    (run_id,) = (row["id"] for row in club.rows("SELECT id FROM flow_run WHERE flow = 'points.take_in'"))
+    run = club.ended(run_id)
+    assert (run["state"], run["error"]["code"], run["business_key"]) == ("parked", "points.key", "shop:P-2")
+    assert "P-2 of shop" in run["error"]["detail"]
+    assert "reference must have" in run["error"]["detail"]
+    club.do(lambda uow: retry(uow, run_id))
+    assert club.ended(run_id)["state"] == "parked"
+    assert club.balance(holder).posted == 105
+    club.sound()
+
+
+def test_an_entry_goes_in_once_what_was_in_its_way_is_put_right(stocked: Desk) -> None:
+    club = Club(stocked.hub)
+    club.publish()
+    stocked.push("members", member())
+    holder = str(stocked.one("SELECT id FROM member"))
+    stocked.push("points", entry(1, 40, order_no="S\u200b1"))
+    do(club, "take_in_points")
+    (run_id,) = (row["id"] for row in club.rows("SELECT id FROM flow_run WHERE flow = 'points.take_in'"))
+    assert club.ended(run_id)["state"] == "parked"
+    club.rows("UPDATE points_entry SET order_no = 'S1' RETURNING id")
+    club.do(lambda uow: retry(uow, run_id))
+    run = club.ended(run_id)
+    assert (run["state"], run["outcome"], run["results"]["post"]["points"]) == ("done", "taken", 40)
+    assert club.balance(holder).posted == 40
