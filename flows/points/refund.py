@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from canonical_model.errors import RejectedError, TransientError
 from canonical_model.ports import Record
-from canonical_model.store import ledger_reversal
+from canonical_model.store import ledger_reversal, ledger_views
 from flows.points import store
 from flows.points.keys import ledger_key
 from flows.points.requests import REFUND, SPEND, spend_key
@@ -78,7 +78,9 @@ def give_back(run: Run, uow: UnitOfWork) -> Finish:
         grace_days=programme.refund_grace_days,
         detail={"programme": programme.name, "refund_no": run.input["refund_no"]},
     )
-    return Finish(REFUNDED, {"transfer_id": done.id})
+    back = ledger_views.get_transfer(uow.connection, run.owner, done.id)["postings"]
+    points = sum(posting["amount"] for posting in back if posting["amount"] > 0)
+    return Finish(REFUNDED, {"points": points, "transfer_id": done.id})
 
 
 REFUND_POINTS: Final = Flow(REFUND, version=1, steps=(find, cancel, give_back))
