@@ -15,13 +15,14 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from canonical_model.errors import ConflictError, NotFoundError, RejectedError
+from canonical_model.errors import ConflictError, LimitError, NotFoundError, RejectedError
 from canonical_model.ledger import MAX_KEY, MAX_POINTS, Command, Done, HoldCommand, Take
 from canonical_model.store.ledger_commands import Checked
 
 EXPIRY_BATCH: Final = 1_000
+MAX_LOTS: Final = 10_000
 
-_HOLD: Final = "SELECT * FROM ledger_hold_units(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_HOLD: Final = "SELECT * FROM ledger_hold_units(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _POST: Final = "SELECT * FROM ledger_post_hold(%s, %s, %s, %s, %s, %s, %s)"
 
 
@@ -30,12 +31,13 @@ def hold(connection: Connection[DictRow], owner: str, brand: str, command: HoldC
 
     The same key and content: the same answer. RejectedError: points.insufficient (``available``, ``wanted``),
     points.amount, points.key, points.expiry, points.account; ConflictError (points.key_conflict) for another content.
+    LimitError (points.limit; ``available``) if more than MAX_LOTS lots would be kept, so that posting never has too many.
     """
     _check(command)
     fields = [command.asset_id, command.holder, command.amount, command.reference]
     times = [command.happened_at, command.expires_at]
     row = connection.execute(
-        _HOLD, [owner, brand, command.key, _hold_fingerprint(command), *fields, *times, now]
+        _HOLD, [owner, brand, command.key, _hold_fingerprint(command), *fields, *times, now, MAX_LOTS]
     ).fetchone()
     assert row is not None
     match row["outcome"]:
@@ -53,6 +55,14 @@ def hold(connection: Connection[DictRow], owner: str, brand: str, command: HoldC
                 code="points.insufficient",
                 key=command.key,
                 asset_id=command.asset_id,
+                available=row["available"],
+                wanted=command.amount,
+            )
+        case "limit":
+            raise LimitError(
+                f"{command.key}: {command.amount} lie in more than {MAX_LOTS} lots; hold at most {row['available']}",
+                code="points.limit",
+                key=command.key,
                 available=row["available"],
                 wanted=command.amount,
             )

@@ -7,6 +7,7 @@ from.
 """
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -17,7 +18,8 @@ from sqlalchemy import (
     Computed,
     DateTime,
     Index,
-    SmallInteger,
+    Integer,
+    Numeric,
     UniqueConstraint,
     text,
 )
@@ -50,6 +52,7 @@ class LedgerAccountRow(SQLModel, table=True):
     __tablename__ = "ledger_account"
     __table_args__ = (
         UniqueConstraint("asset_id", "kind", "holder"),
+        CheckConstraint("id > 0", name="ck_ledger_account_id"),
         CheckConstraint(
             "CASE kind WHEN 'member' THEN held >= 0 AND held <= balance"
             " WHEN 'arrears' THEN held = 0 AND balance <= 0 ELSE held = 0 END",
@@ -79,6 +82,7 @@ class LedgerTransferRow(SQLModel, table=True):
     __tablename__ = "ledger_transfer"
     __table_args__ = (
         UniqueConstraint("key", "brand", "owner"),
+        CheckConstraint("id > 0", name="ck_ledger_transfer_id"),
         Index("ix_ledger_transfer_reference", "reference", "brand", "owner", postgresql_where=text("reference <> ''")),
         Index("ix_ledger_transfer_reverses", "reverses", postgresql_where=text("reverses IS NOT NULL")),
     )
@@ -98,15 +102,22 @@ class LedgerTransferRow(SQLModel, table=True):
 
 
 class LedgerPostingRow(SQLModel, table=True):
-    """One line of a transfer: ``amount`` units into (or, negative, out of) an account, and which lot of it."""
+    """One line of a transfer: ``amount`` units into (or, negative, out of) an account, and which lot of it.
+
+    What many lots lose may be one line of the account that takes it all: hence its larger bound.
+    """
 
     __tablename__ = "ledger_posting"
     __table_args__ = (
-        CheckConstraint("amount <> 0 AND abs(amount) <= 1000000000000", name="ck_ledger_posting_amount"),
+        CheckConstraint(
+            "amount <> 0 AND abs(amount) <= CASE WHEN lot_id IS NULL THEN 1000000000000000000 ELSE 1000000000000 END",
+            name="ck_ledger_posting_amount",
+        ),
+        CheckConstraint("transfer_id > 0", name="ck_ledger_posting_transfer"),
         Index("ix_ledger_posting_account", "account_id", "transfer_id"),
     )
     transfer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
-    line: int = Field(primary_key=True, sa_type=SmallInteger, sa_column_kwargs={"autoincrement": False})
+    line: int = Field(primary_key=True, sa_type=Integer, sa_column_kwargs={"autoincrement": False})
     account_id: int = _big()
     lot_id: int | None = Field(default=None, sa_type=BigInteger)
     amount: int = _big()
@@ -121,6 +132,7 @@ class PointsLotRow(SQLModel, table=True):
     __tablename__ = "points_lot"
     __table_args__ = (
         CheckConstraint("held >= 0 AND held <= remaining AND remaining <= amount", name="ck_points_lot_bounds"),
+        CheckConstraint("id > 0", name="ck_points_lot_id"),
         Index("ix_points_lot_account", "account_id", "due", "id", postgresql_where=text("is_open")),
         Index("ix_points_lot_due", "due", postgresql_where=text("is_open")),
         {"postgresql_with": UPDATED_IN_PLACE},
@@ -199,6 +211,18 @@ class LedgerSealRow(SQLModel, table=True):
     sealed_at: datetime = _time()
 
 
+class LedgerIssuerSumRow(SQLModel, table=True):
+    """What became of an issuer's lots of an asset, as far as the journal is sealed: ``amount`` units in or (negative)
+    out by what they were (issued, spent, expired, exchanged_out, clawed_back), ``cost_micro`` is what they cost."""
+
+    __tablename__ = "ledger_issuer_sum"
+    asset_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    issuer: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    amount: Decimal = Field(sa_column=Column(Numeric, nullable=False))
+    cost_micro: Decimal = Field(sa_column=Column(Numeric, nullable=False))
+
+
 class LedgerWalletRow(SQLModel, table=True):
     """Whose wallet a merged holder's accounts are in; a holder without a row has their own."""
 
@@ -206,6 +230,19 @@ class LedgerWalletRow(SQLModel, table=True):
     owner: str = Field(primary_key=True)
     holder: str = Field(primary_key=True)
     wallet: str
+
+
+class LedgerWalletChangeRow(SQLModel, table=True):
+    """Every time a holder was put into a wallet, merges, un-merges and extracts alike: the last one says where they
+    are. Only ever added to, so that ``ledger_wallet`` can be computed anew."""
+
+    __tablename__ = "ledger_wallet_change"
+    __table_args__ = (Index("ix_ledger_wallet_change_holder", "owner", "holder", "id"),)
+    id: int | None = _id()
+    owner: str
+    holder: str
+    wallet: str
+    changed_at: datetime = _now()
 
 
 class LedgerMergeRow(SQLModel, table=True):

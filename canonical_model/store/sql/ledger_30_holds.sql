@@ -68,11 +68,11 @@ LANGUAGE sql AS $$
     WHERE line.amount <> 0
 $$;
 
--- Keep units of a wallet. outcome: done, repeated, conflict, unknown (the asset is somebody else's), insufficient (then
--- what is available).
+-- Keep units of a wallet, of at most p_most lots. outcome: done, repeated, conflict, unknown (the asset is somebody
+-- else's), insufficient (then what is available), limit (it takes more lots; then what p_most of them have).
 CREATE OR REPLACE FUNCTION ledger_hold_units(
     p_owner text, p_brand text, p_key text, p_fingerprint bytea, p_asset bigint, p_holder text, p_amount bigint,
-    p_reference text, p_happened_at timestamptz, p_expires_at timestamptz, p_now timestamptz,
+    p_reference text, p_happened_at timestamptz, p_expires_at timestamptz, p_now timestamptz, p_most integer,
     OUT outcome text, OUT id bigint, OUT available bigint)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
@@ -80,6 +80,7 @@ DECLARE
     v_wallet text;
     v_known bytea;
     v_of bigint[];
+    v_lots bigint;
 BEGIN
     PERFORM ledger_keep_wallets(p_owner);
     IF NOT EXISTS (SELECT FROM ledger_asset AS asset WHERE asset.id = p_asset AND asset.owner = p_owner) THEN
@@ -101,11 +102,22 @@ BEGIN
     v_of := ARRAY(
         SELECT account.id FROM ledger_account AS account
         WHERE account.asset_id = p_asset AND account.wallet = v_wallet AND account.kind = 'member');
-    SELECT coalesce(sum(lot.remaining - lot.held), 0)::bigint INTO available FROM points_lot AS lot
-    WHERE lot.account_id = ANY (v_of) AND lot.is_open AND lot.due > p_happened_at;
+    SELECT coalesce(sum(lot.remaining - lot.held), 0)::bigint, count(*) INTO available, v_lots FROM points_lot AS lot
+    WHERE lot.account_id = ANY (v_of) AND lot.is_open AND lot.due > p_happened_at AND lot.remaining > lot.held;
     IF available < p_amount THEN
         outcome := 'insufficient';
         RETURN;
+    END IF;
+    IF v_lots > p_most THEN
+        SELECT sum(first.units)::bigint INTO available FROM (
+            SELECT lot.remaining - lot.held AS units FROM points_lot AS lot
+            WHERE lot.account_id = ANY (v_of) AND lot.is_open AND lot.due > p_happened_at AND lot.remaining > lot.held
+            ORDER BY lot.due, lot.id LIMIT p_most
+        ) AS first;
+        IF available < p_amount THEN
+            outcome := 'limit';
+            RETURN;
+        END IF;
     END IF;
 
     INSERT INTO ledger_hold (

@@ -101,38 +101,44 @@ CREATE OR REPLACE FUNCTION ledger_repay(
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
-    v_accounts bigint[] := '{}';
-    v_lots bigint[] := '{}';
-    v_amounts bigint[] := '{}';
-    v_lot record;
-    v_owed record;
-    v_left bigint;
-    v_units bigint;
+    v_accounts bigint[];
+    v_lots bigint[];
+    v_amounts bigint[];
 BEGIN
-    FOR v_lot IN
-        SELECT lot.id, lot.account_id, own.asset_id, own.wallet, sum(back.units)::bigint AS units
+    -- Of a wallet, the units that came back and those that are owed lie side by side, each in their order: where a lot
+    -- and a debt overlap, the one repays the other.
+    WITH came AS (
+        SELECT lot.id, lot.account_id, lot.due, own.asset_id, own.wallet, sum(back.units) AS units
         FROM unnest(p_lots, p_units) AS back (lot_id, units)
         JOIN points_lot AS lot ON lot.id = back.lot_id
         JOIN ledger_account AS own ON own.id = lot.account_id
-        GROUP BY lot.id, own.asset_id, own.wallet ORDER BY lot.due, lot.id
-    LOOP
-        v_left := v_lot.units;
-        FOR v_owed IN
-            SELECT arrears.id, -arrears.balance - coalesce((
-                SELECT sum(line.amount)::bigint FROM unnest(v_accounts, v_amounts) AS line (account_id, amount)
-                WHERE line.account_id = arrears.id), 0) AS units
-            FROM ledger_account AS arrears
-            WHERE arrears.asset_id = v_lot.asset_id AND arrears.wallet = v_lot.wallet AND arrears.kind = 'arrears'
-            ORDER BY arrears.holder COLLATE "C"
-        LOOP
-            v_units := least(v_left, v_owed.units);
-            CONTINUE WHEN v_units = 0;
-            v_accounts := v_accounts || v_lot.account_id || v_owed.id;
-            v_lots := v_lots || v_lot.id || NULL::bigint;
-            v_amounts := v_amounts || -v_units || v_units;
-            v_left := v_left - v_units;
-        END LOOP;
-    END LOOP;
+        GROUP BY lot.id, own.asset_id, own.wallet
+    ), back AS MATERIALIZED (
+        SELECT came.*, sum(came.units) OVER (
+            PARTITION BY came.asset_id, came.wallet ORDER BY came.due, came.id) AS upto
+        FROM came
+    ), owed AS MATERIALIZED (
+        SELECT arrears.id, arrears.holder, arrears.asset_id, arrears.wallet, -arrears.balance AS units,
+            sum(-arrears.balance) OVER (
+                PARTITION BY arrears.asset_id, arrears.wallet ORDER BY arrears.holder COLLATE "C") AS upto
+        FROM (SELECT DISTINCT asset_id, wallet FROM back) AS purse
+        JOIN ledger_account AS arrears
+            ON arrears.asset_id = purse.asset_id AND arrears.wallet = purse.wallet AND arrears.kind = 'arrears'
+        WHERE arrears.balance < 0
+    ), repaid AS (
+        SELECT back.id AS lot_id, back.account_id, owed.id AS arrears_id,
+            (least(back.upto, owed.upto) - greatest(back.upto - back.units, owed.upto - owed.units))::bigint AS units,
+            row_number() OVER (ORDER BY back.due, back.id, owed.holder COLLATE "C") AS number
+        FROM back JOIN owed ON owed.asset_id = back.asset_id AND owed.wallet = back.wallet
+        WHERE back.upto > owed.upto - owed.units AND owed.upto > back.upto - back.units
+    ), line AS (
+        SELECT number, 1 AS side, account_id, lot_id, -units AS amount FROM repaid
+        UNION ALL
+        SELECT number, 2, arrears_id, NULL, units FROM repaid
+    )
+    SELECT array_agg(account_id ORDER BY number, side), array_agg(lot_id ORDER BY number, side),
+        array_agg(amount ORDER BY number, side)
+    INTO v_accounts, v_lots, v_amounts FROM line;
     IF cardinality(v_amounts) > 0 THEN
         PERFORM ledger_add_postings(
             ledger_add_transfer(

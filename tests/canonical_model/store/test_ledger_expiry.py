@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from psycopg import Connection, Rollback
 from psycopg.rows import DictRow
 
-from canonical_model.ledger import AccountKind
+from canonical_model.ledger import MAX_POINTS, AccountKind
 from canonical_model.store import ledger_expiry, ledger_holds, ledger_journal, ledger_views
 from flows.runtime.database import Database
 from tests.canonical_model.store.purse import OWNER, Purse, at
@@ -147,3 +147,11 @@ def test_runs_at_once_expire_each_lot_once(database: Database) -> None:
         assert sum(counts) <= 30
         assert len(expired(purse)) == 30
         assert ledger_journal.verify(uow.connection, OWNER).broken == []
+
+
+def test_lots_that_together_are_more_than_one_line_may_be_expire(purse: Purse) -> None:
+    for _ in range(2):
+        purse.earn("7", MAX_POINTS, lives=10)
+    purse.earn("8", 5, lives=9)
+    assert expire(purse, 11) == 3
+    assert (purse.lots("7"), purse.lots("8")) == ([(0, 0), (0, 0)], [(0, 0)])

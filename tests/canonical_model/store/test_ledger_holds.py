@@ -6,7 +6,7 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from canonical_model.errors import ConflictError, NotFoundError, RejectedError
+from canonical_model.errors import ConflictError, LimitError, NotFoundError, RejectedError
 from canonical_model.store import ledger_expiry, ledger_holds, ledger_journal
 from flows.runtime.database import Database
 from tests.canonical_model.store.purse import BRAND, OWNER, Purse, at
@@ -170,3 +170,24 @@ def test_a_hold_that_many_want_to_end_ends_once(database: Database) -> None:
         posted = sum("post" in how for _, how in ends)
         assert Purse(uow.connection).lots("7") == [(1_000 - 10 * posted, 0)]
         assert ledger_journal.verify(uow.connection, OWNER).broken == []
+
+
+def test_a_hold_of_more_lots_than_one_transfer_should_empty_is_refused_at_once(
+    purse: Purse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_holds, "MAX_LOTS", 3)
+    for _ in range(4):
+        purse.earn("7", 10, lives=300)
+    with pytest.raises(LimitError) as refused:
+        purse.hold("7", 31)
+    assert (refused.value.code, refused.value.context["available"]) == ("points.limit", 30)
+    assert purse.balance("7").available == 40
+    assert purse.post(purse.hold("7", 30), 30)
+
+
+def test_a_transfer_may_have_more_lines_than_a_small_integer_counts(purse: Purse) -> None:
+    row = purse.connection.execute(
+        "SELECT data_type FROM information_schema.columns WHERE table_name = 'ledger_posting' AND column_name = 'line'"
+    ).fetchone()
+    assert row is not None
+    assert row["data_type"] == "integer"

@@ -84,6 +84,7 @@ def _accounts() -> None:
         _now("created_at"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("asset_id", "kind", "holder"),
+        sa.CheckConstraint("id > 0", name="ck_ledger_account_id"),
         sa.CheckConstraint(
             "CASE kind WHEN 'member' THEN held >= 0 AND held <= balance"
             " WHEN 'arrears' THEN held = 0 AND balance <= 0 ELSE held = 0 END",
@@ -115,6 +116,7 @@ def _journal() -> None:
         _now("written_at"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("key", "brand", "owner"),
+        sa.CheckConstraint("id > 0", name="ck_ledger_transfer_id"),
     )
     op.create_index(
         "ix_ledger_transfer_reference",
@@ -131,12 +133,16 @@ def _journal() -> None:
     op.create_table(
         "ledger_posting",
         sa.Column("transfer_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("line", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("line", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("account_id", sa.BigInteger(), nullable=False),
         sa.Column("lot_id", sa.BigInteger(), nullable=True),
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("transfer_id", "line"),
-        sa.CheckConstraint("amount <> 0 AND abs(amount) <= 1000000000000", name="ck_ledger_posting_amount"),
+        sa.CheckConstraint(
+            "amount <> 0 AND abs(amount) <= CASE WHEN lot_id IS NULL THEN 1000000000000000000 ELSE 1000000000000 END",
+            name="ck_ledger_posting_amount",
+        ),
+        sa.CheckConstraint("transfer_id > 0", name="ck_ledger_posting_transfer"),
     )
     op.create_index("ix_ledger_posting_account", "ledger_posting", ["account_id", "transfer_id"])
     op.create_table(
@@ -176,6 +182,7 @@ def _lots() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
         sa.CheckConstraint("held >= 0 AND held <= remaining AND remaining <= amount", name="ck_points_lot_bounds"),
+        sa.CheckConstraint("id > 0", name="ck_points_lot_id"),
         postgresql_with={"fillfactor": 80},
     )
     is_open = sa.text("is_open")
@@ -218,6 +225,14 @@ def _holds() -> None:
 def _wallets() -> None:
     op.create_table("ledger_wallet", *_words("owner", "holder", "wallet"), sa.PrimaryKeyConstraint("owner", "holder"))
     op.create_table(
+        "ledger_wallet_change",
+        _id(),
+        *_words("owner", "holder", "wallet"),
+        _now("changed_at"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_ledger_wallet_change_holder", "ledger_wallet_change", ["owner", "holder", "id"])
+    op.create_table(
         "ledger_merge",
         _id(),
         *_words("owner", "brand", "key", "kept", "merged"),
@@ -226,6 +241,14 @@ def _wallets() -> None:
         _at("undone_at", nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("owner", "brand", "key"),
+    )
+    op.create_table(
+        "ledger_issuer_sum",
+        sa.Column("asset_id", sa.BigInteger(), nullable=False),
+        *_words("issuer", "kind"),
+        sa.Column("amount", sa.Numeric(), nullable=False),
+        sa.Column("cost_micro", sa.Numeric(), nullable=False),
+        sa.PrimaryKeyConstraint("asset_id", "issuer", "kind"),
     )
     op.create_table(
         "points_intake",
