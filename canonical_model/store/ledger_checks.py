@@ -1,7 +1,9 @@
 """Whether the ledger's books agree: balances, lots and holds with the postings, account by account."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from psycopg import Connection
@@ -69,22 +71,22 @@ _MOVED: Final = """
     LIMIT %(limit)s
 """
 
-# What is kept is what active holds pin; lots live longer only by a reversal that says so.
+# What is kept is what active holds pin.
 _KEPT: Final = """
     WITH pinned AS MATERIALIZED (
         SELECT pin.lot_id, sum(pin.amount) AS amount
         FROM ledger_hold AS hold JOIN ledger_hold_lot AS pin ON pin.hold_id = hold.id
         WHERE hold.owner = %(owner)s AND hold.state = 'active' GROUP BY pin.lot_id
     ), lot AS MATERIALIZED (
-        SELECT points_lot.id, points_lot.held, points_lot.account_id, points_lot.grace_until
+        SELECT points_lot.id, points_lot.held, points_lot.account_id
         FROM points_lot JOIN ledger_account AS account ON account.id = points_lot.account_id
         JOIN ledger_asset AS asset ON asset.id = account.asset_id
-        WHERE asset.owner = %(owner)s AND (points_lot.held > 0 OR points_lot.grace_until IS NOT NULL)
+        WHERE asset.owner = %(owner)s AND points_lot.held > 0
     )
     SELECT 'lot ' || coalesce(kept.id, pinned.lot_id) AS place,
         'it keeps ' || coalesce(kept.held, 0) || ', its holds say ' || coalesce(pinned.amount, 0)
             || '; set it to that' AS reason
-    FROM (SELECT * FROM lot WHERE held > 0) AS kept FULL JOIN pinned ON pinned.lot_id = kept.id
+    FROM lot AS kept FULL JOIN pinned ON pinned.lot_id = kept.id
     WHERE coalesce(kept.held, 0) <> coalesce(pinned.amount, 0)
     UNION ALL
     SELECT 'account ' || asset.code || ' ' || account.kind || ' ' || account.holder,
@@ -94,19 +96,17 @@ _KEPT: Final = """
     LEFT JOIN (SELECT account_id, sum(held) AS held FROM lot GROUP BY account_id) AS sums
         ON sums.account_id = account.id
     WHERE asset.owner = %(owner)s AND account.held <> coalesce(sums.held, 0)
-    UNION ALL
-    SELECT 'hold ' || hold.key, 'its lots do not add up to its ' || hold.amount || '; void it'
-    FROM ledger_hold AS hold
-    WHERE hold.owner = %(owner)s AND hold.state = 'active' AND hold.amount <> (
-        SELECT coalesce(sum(pin.amount), 0) FROM ledger_hold_lot AS pin WHERE pin.hold_id = hold.id)
-    UNION ALL
-    SELECT 'lot ' || lot.id, 'no reversal lets it live until ' || lot.grace_until || '; take that away'
-    FROM lot
-    WHERE lot.grace_until IS NOT NULL AND NOT EXISTS (
-        SELECT FROM ledger_posting AS posting JOIN ledger_transfer AS back ON back.id = posting.transfer_id
-        WHERE posting.account_id = lot.account_id AND posting.lot_id = lot.id AND posting.amount > 0
-            AND back.kind IN ('reverse', 'repay') AND (back.detail ->> 'grace_until')::timestamptz = lot.grace_until)
     LIMIT %(limit)s
+"""
+
+# What is kept of issuers is the sum of the sealed postings of their lots.
+_SEALED: Final = "SELECT coalesce(max(transfer_id), 0) AS transfer_id FROM ledger_seal WHERE owner = %(owner)s"
+_ADDED: Final = ("amount", "cost_micro")
+_SUMS: Final = "SELECT * FROM ledger_issuer_sums(%(owner)s, %(after)s, %(until)s)"
+_KEPT_SUMS: Final = """
+    SELECT kept.*, CASE asset.brand WHEN '' THEN '' ELSE asset.brand || '/' END || asset.code AS asset
+    FROM ledger_issuer_sum AS kept JOIN ledger_asset AS asset ON asset.id = kept.asset_id
+    WHERE asset.owner = %(owner)s ORDER BY asset, kept.issuer, kept.kind
 """
 
 
@@ -138,5 +138,30 @@ def wrong_with_books(
         asked = {"owner": owner, "after": after, "until": after + size, "limit": limit - len(broken)}
         broken.extend(Broken(row["place"], row["reason"]) for row in connection.execute(check, asked))
         if told is not None:
-            told(BALANCES, number, len(pages))
+            told(BALANCES, number, len(pages) + 1)
+    broken.extend(_wrong_sums(connection, owner)[: limit - len(broken)])
+    if told is not None:
+        told(BALANCES, len(pages) + 1, len(pages) + 1)
+    return broken
+
+
+def _wrong_sums(connection: Connection[DictRow], owner: str) -> list[Broken]:
+    """Which of the issuers' sums are not those of what is sealed."""
+    sealed = connection.execute(_SEALED, {"owner": owner}).fetchone()
+    assert sealed is not None
+    end, wanted = sealed["transfer_id"], defaultdict[tuple[int, str, str], list[Decimal]](lambda: [Decimal(0)] * 2)
+    for after in range(0, end, TRANSFERS):
+        asked = {"owner": owner, "after": after, "until": min(after + TRANSFERS, end)}
+        for row in connection.execute(_SUMS, asked):
+            key = (row["asset_id"], row["issuer"], row["kind"])
+            wanted[key] = [was + row[name] for was, name in zip(wanted[key], _ADDED, strict=True)]
+    broken = []
+    for row in connection.execute(_KEPT_SUMS, {"owner": owner}):
+        amounts = wanted.pop((row["asset_id"], row["issuer"], row["kind"]), [Decimal(0)] * 2)
+        for name, amount in zip(_ADDED, amounts, strict=True):
+            if row[name] != amount:
+                reason = f"its {name} is {row[name]}, its postings say {amount}; set it to that"
+                broken.append(Broken(f"issuer {row['asset']} {row['issuer']} {row['kind']}", reason))
+    for asset_id, issuer, kind in sorted(wanted):
+        broken.append(Broken(f"issuer {issuer} {kind}", f"its sum of asset {asset_id} is missing; add it"))
     return broken

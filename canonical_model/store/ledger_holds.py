@@ -31,7 +31,7 @@ def hold(connection: Connection[DictRow], owner: str, brand: str, command: HoldC
 
     The same key and content: the same answer. RejectedError: points.insufficient (``available``, ``wanted``),
     points.amount, points.key, points.expiry, points.account; ConflictError (points.key_conflict) for another content.
-    LimitError (points.limit; ``available``) if more than MAX_LOTS lots would be kept, so that posting never has too many.
+    LimitError (points.limit; ``available``) beyond MAX_LOTS lots: posting never has too many.
     """
     _check(command)
     fields = [command.asset_id, command.holder, command.amount, command.reference]

@@ -18,6 +18,7 @@ from psycopg.rows import DictRow
 
 from canonical_model.errors import RejectedError
 from canonical_model.store.ledger_checks import Broken, Told, wrong_with_books
+from canonical_model.store.ledger_record_checks import wrong_with_records
 
 GENESIS: Final = bytes(32)
 SEAL_LIMIT: Final = 10_000
@@ -36,7 +37,8 @@ Sign = Callable[[str], str]
 class Sealed:
     """The newest seal: its number, how many entries it counts, the chain's hash (hex), how many were ``added`` now.
 
-    ``more``: there may be entries left to seal at once.
+    ``more``: there may be entries left to seal at once. ``waits_s``: for how long the oldest entry has waited that is
+    not sealed, 0 if there is none.
     """
 
     seq: int
@@ -44,6 +46,7 @@ class Sealed:
     hash: str
     added: int = 0
     more: bool = False
+    waits_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ def seal(
     limit: int = SEAL_LIMIT,
     sign: Sign | None = None,
 ) -> Sealed:
-    """Seal up to ``limit`` settled entries, and fold them into the balances of the accounts that are no member's.
+    """Seal up to ``limit`` settled entries, and fold them into the balances of accounts that are no member's and into
+    the sums of issuers.
 
     Begin a transaction with it, and commit. One sealer an owner: while another is at it, nothing is added.
     """
@@ -77,22 +81,24 @@ def seal(
     last = _last_seal(connection, owner)
     until = _settled(connection, last["transfer_id"])
     if until is None:
-        return _sealed(last)
+        return _sealed(last, _waits_s(connection, owner, last["transfer_id"]))
     page = _hashes(connection, owner, last["transfer_id"], until, limit)
     full = page["entries"] == limit
     if not page["entries"] and until - last["transfer_id"] < WINDOW // 2:
-        return _sealed(last)
+        return _sealed(last, _waits_s(connection, owner, until))
     reached = page["last_id"] if full else until
     seq, entries = last["seq"] + 1, last["entries"] + page["entries"]
     chain = _fold(last["hash"], page["hashes"])
-    connection.execute("SELECT ledger_fold_balances(%s, %s, %s)", [owner, last["transfer_id"], reached])
+    folded = [owner, last["transfer_id"], reached] * 2
+    connection.execute("SELECT ledger_fold_balances(%s, %s, %s), ledger_fold_issuers(%s, %s, %s)", folded)
     signature = sign(head_text(owner, seq, entries, chain.hex())) if sign else ""
     connection.execute(
         "INSERT INTO ledger_seal (owner, seq, transfer_id, entries, hash, digests, signature, sealed_at)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
         [owner, seq, reached, entries, chain, _digests(page["hashes"]), signature, now],
     )
-    return Sealed(seq, entries, chain.hex(), page["entries"], full or until >= last["transfer_id"] + WINDOW)
+    more = full or until >= last["transfer_id"] + WINDOW
+    return Sealed(seq, entries, chain.hex(), page["entries"], more, _waits_s(connection, owner, reached))
 
 
 def head_text(owner: str, seq: int, entries: int, chain: str) -> str:
@@ -108,7 +114,7 @@ def verify(
     expected: str | None = None,
     told: Told | None = None,
 ) -> Verified:
-    """Compute the chain anew, and every balance, lot and hold; in pages, in bounded memory.
+    """Compute the chain anew, and every balance, lot, hold, wallet and grace; in pages, in bounded memory.
 
     ``sign``: the seals' signatures are checked with it. ``expected``: a head that was kept elsewhere, which must be
     part of the chain; RejectedError (points.head) when it is none. What is wrong is named, up to MAX_BROKEN things.
@@ -127,6 +133,7 @@ def verify(
             break
     broken = chain.end()
     broken.extend(wrong_with_books(connection, owner, MAX_BROKEN - len(broken), told=told))
+    broken.extend(wrong_with_records(connection, owner, MAX_BROKEN - len(broken)))
     return Verified(chain.entries, f"{chain.entries}:{chain.hash.hex()}", broken)
 
 
@@ -226,8 +233,18 @@ def _last_seal(connection: Connection[DictRow], owner: str) -> DictRow:
     return row or {"seq": 0, "transfer_id": 0, "entries": 0, "hash": GENESIS}
 
 
-def _sealed(last: DictRow) -> Sealed:
-    return Sealed(last["seq"], last["entries"], bytes(last["hash"]).hex())
+def _sealed(last: DictRow, waits_s: float = 0.0) -> Sealed:
+    return Sealed(last["seq"], last["entries"], bytes(last["hash"]).hex(), waits_s=waits_s)
+
+
+def _waits_s(connection: Connection[DictRow], owner: str, after: int) -> float:
+    """For how long the first entry after a transfer has waited."""
+    row = connection.execute(
+        "SELECT extract(epoch FROM clock_timestamp() - written_at)::float8 AS waits FROM ledger_transfer"
+        " WHERE id > %s AND owner = %s ORDER BY id LIMIT 1",
+        [after, owner],
+    ).fetchone()
+    return max(0.0, row["waits"]) if row else 0.0
 
 
 def _settled(connection: Connection[DictRow], after: int) -> int | None:

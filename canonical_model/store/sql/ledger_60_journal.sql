@@ -27,10 +27,10 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT json_agg(CASE WHEN posting.lot_id IS NULL
                 THEN json_build_array(
-                    posting.line, asset.brand, asset.code, account.kind, account.holder, posting.amount)
+                    posting.line, asset.brand, asset.code, asset.kind, account.kind, account.holder, posting.amount)
                 ELSE json_build_array(
-                    posting.line, asset.brand, asset.code, account.kind, account.holder, posting.amount, origin.brand,
-                    origin.key, lot.issuer, lot.cost_micro, lot.amount, ledger_moment(lot.earned_at),
+                    posting.line, asset.brand, asset.code, asset.kind, account.kind, account.holder, posting.amount,
+                    origin.brand, origin.key, lot.issuer, lot.cost_micro, lot.amount, ledger_moment(lot.earned_at),
                     ledger_moment(lot.expires_at))
                 END ORDER BY posting.line) AS lines
             FROM ledger_posting AS posting
@@ -61,4 +61,47 @@ BEGIN
     ) AS moved
     WHERE account.id = moved.account_id AND account.kind NOT IN ('member', 'arrears');
 END
+$$;
+
+-- What became of the lots of each issuer in an owner's entries after one transfer and up to another: units in (or,
+-- negative, out) by what they were, and what they cost. A posting counts by what its transfer was. What went out of a
+-- lot in the transfer that made it repaid a debt. A reversal counts against what it reverses, or takes a lot back that
+-- was made there.
+CREATE OR REPLACE FUNCTION ledger_issuer_sums(p_owner text, p_after bigint, p_until bigint)
+RETURNS TABLE (asset_id bigint, issuer text, kind text, amount numeric, cost_micro numeric)
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT account.asset_id, lot.issuer::text, was.kind, sum(posting.amount),
+        sum(posting.amount::numeric * lot.cost_micro)
+    FROM ledger_transfer AS entry
+    JOIN ledger_posting AS posting ON posting.transfer_id = entry.id AND posting.lot_id IS NOT NULL
+    JOIN points_lot AS lot ON lot.id = posting.lot_id
+    JOIN ledger_account AS account ON account.id = lot.account_id
+    LEFT JOIN ledger_transfer AS reversed ON reversed.id = entry.reverses
+    CROSS JOIN LATERAL (SELECT CASE
+        WHEN lot.transfer_id = entry.id AND posting.amount > 0 THEN 'issued'
+        WHEN lot.transfer_id = entry.id OR (entry.kind = 'reverse' AND lot.transfer_id = reversed.id)
+            THEN 'clawed_back'
+        ELSE CASE CASE entry.kind WHEN 'reverse' THEN reversed.kind ELSE entry.kind END
+            WHEN 'expire' THEN 'expired'
+            WHEN 'exchange' THEN 'exchanged_out'
+            WHEN 'claw_back' THEN 'clawed_back'
+            WHEN 'repay' THEN 'clawed_back'
+            WHEN 'adjust' THEN 'clawed_back'
+            ELSE 'spent' END
+        END AS kind) AS was
+    WHERE entry.id > p_after AND entry.id <= p_until AND entry.owner = p_owner
+    GROUP BY account.asset_id, lot.issuer, was.kind;
+END
+$$;
+
+-- Add those of the entries after one transfer and up to another to the sums that are kept.
+CREATE OR REPLACE FUNCTION ledger_fold_issuers(p_owner text, p_after bigint, p_until bigint) RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO ledger_issuer_sum AS kept (asset_id, issuer, kind, amount, cost_micro)
+    SELECT asset_id, issuer, kind, amount, cost_micro FROM ledger_issuer_sums(p_owner, p_after, p_until)
+    ON CONFLICT (asset_id, issuer, kind) DO UPDATE
+    SET amount = kept.amount + excluded.amount, cost_micro = kept.cost_micro + excluded.cost_micro
 $$;

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from psycopg import Connection, Rollback
+from psycopg import Connection, IntegrityError, Rollback
+from psycopg.errors import CheckViolation
 from psycopg.rows import DictRow
 
 from canonical_model.errors import RejectedError
@@ -182,6 +183,28 @@ TAMPERED: dict[str, tuple[str, str]] = {
         ),
         "account linmu/leaves member 8",
     ),
+    "a wallet that no merge made": (
+        "INSERT INTO ledger_wallet (owner, holder, wallet) VALUES ('yunshang', '8', '7')",
+        "holder 8",
+    ),
+    "a hold's posted amount": ("UPDATE ledger_hold SET posted = posted - 1 WHERE key = 'H1'", "hold H1"),
+    "an ended hold's lots": (
+        "DELETE FROM ledger_hold_lot WHERE hold_id = (SELECT id FROM ledger_hold WHERE key = 'H1')",
+        "hold H1",
+    ),
+    "a grace that was taken away": (
+        "UPDATE points_lot SET grace_until = NULL WHERE grace_until IS NOT NULL",
+        "lot {graced}",
+    ),
+    "a lot without an origin": (
+        (
+            "INSERT INTO points_lot (account_id, transfer_id, issuer, cost_micro, earned_at, amount)"
+            " SELECT account_id, id, 'yunshang', 0, happened_at, 10 FROM ledger_transfer"
+            " JOIN ledger_posting ON transfer_id = id AND line = 1 WHERE key = 'S1'"
+        ),
+        "lot {newest} of stars 7",
+    ),
+    "what an asset counts": ("UPDATE ledger_asset SET kind = 'money' WHERE code = 'leaves'", "entry yunshang X1"),
     "a seal's hash": ("UPDATE ledger_seal SET hash = sha256('mine') WHERE seq = 2", "seal 2"),
     "a seal's signature": ("UPDATE ledger_seal SET signature = 'mine' WHERE seq = 1", "seal 1"),
     "a removed seal": ("DELETE FROM ledger_seal WHERE seq = 1", "seal 1"),
@@ -191,7 +214,11 @@ TAMPERED: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("what", TAMPERED)
 def test_what_was_altered_is_found_and_named(sealed: Purse, what: str) -> None:
     statement, where = TAMPERED[what]
+    graced = sealed.connection.execute("SELECT id FROM points_lot WHERE grace_until IS NOT NULL").fetchall()
     behind_its_back(sealed, statement)
+    newest = sealed.connection.execute("SELECT max(id) AS id FROM points_lot").fetchone()
+    assert newest is not None
+    where = where.format(graced=graced[0]["id"], newest=newest["id"])
     found = verify(sealed.connection).broken
     assert where in [each.where for each in found]
     assert all(each.reason.rpartition("; ")[2] for each in found), "each says what to do"
@@ -227,11 +254,28 @@ def test_every_entry_that_was_altered_is_named(sealed: Purse) -> None:
     assert [each.where for each in found] == ["entry yunshang E1", "entry yunshang P1"]
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE ledger_issuer_sum SET amount = amount + 1", "its amount is"),
+        ("UPDATE ledger_issuer_sum SET cost_micro = cost_micro - 1", "its cost_micro is"),
+        ("DELETE FROM ledger_issuer_sum", "is missing; add it"),
+    ],
+)
+def test_an_issuers_sum_that_is_not_its_postings_is_found(sealed: Purse, change: str, said: str) -> None:
+    one = " WHERE (asset_id, issuer, kind) = (SELECT asset_id, issuer, kind FROM ledger_issuer_sum LIMIT 1)"
+    behind_its_back(sealed, change + one)
+    [broken] = verify(sealed.connection).broken
+    assert broken.where.startswith("issuer ")
+    assert said in broken.reason
+
+
 def test_a_chain_that_was_written_anew_does_not_fit_the_head_that_was_kept(sealed: Purse) -> None:
     kept = verify(sealed.connection).head
     behind_its_back(sealed, "UPDATE ledger_transfer SET detail = '{}' WHERE key = 'R1'")
     sealed.connection.execute("SET LOCAL session_replication_role = replica")
     sealed.connection.execute("DELETE FROM ledger_seal")
+    sealed.connection.execute("DELETE FROM ledger_issuer_sum")
     sealed.connection.execute("UPDATE ledger_account SET balance = 0 WHERE kind NOT IN ('member', 'arrears')")
     sealed.connection.execute("UPDATE points_lot SET grace_until = NULL")
     sealed.connection.execute("SET LOCAL session_replication_role = DEFAULT")
@@ -258,6 +302,35 @@ def test_a_kept_head_that_is_none_is_refused(sealed: Purse) -> None:
         if text:
             with pytest.raises(RejectedError):
                 verify(sealed.connection, text)
+
+
+def test_no_entry_can_be_numbered_below_the_first_and_one_that_was_is_named(sealed: Purse) -> None:
+    forged = (
+        "INSERT INTO ledger_transfer (id, owner, brand, key, fingerprint, kind, happened_at, recorded_at, detail)"
+        " OVERRIDING SYSTEM VALUE VALUES (-5, 'yunshang', 'yunshang', 'forged', '', 'earn', now(), now(), '{}')"
+    )
+    with pytest.raises(CheckViolation), sealed.connection.transaction():
+        behind_its_back(sealed, forged)
+    sealed.connection.execute("ALTER TABLE ledger_transfer DROP CONSTRAINT ck_ledger_transfer_id")
+    behind_its_back(sealed, forged)
+    [broken] = verify(sealed.connection).broken
+    assert broken.where == "entry yunshang forged"
+
+
+def test_wallets_that_were_merged_parted_and_left_are_those_that_were_recorded(sealed: Purse) -> None:
+    connection = sealed.connection
+    for holder in ("1", "2", "3", "4"):
+        sealed.earn(holder, 5)
+    first = wallets.merge(connection, OWNER, BRAND, "m1", "1", "2", now=at(1))
+    wallets.merge(connection, OWNER, BRAND, "m2", "2", "3", now=at(1))
+    wallets.merge(connection, OWNER, BRAND, "m3", "4", "1", now=at(1))
+    wallets.extract(connection, OWNER, BRAND, "4", now=at(2))
+    wallets.unmerge(connection, OWNER, BRAND, first, now=at(3))
+    assert verify(connection).broken == []
+    behind_its_back(sealed, "DELETE FROM ledger_wallet WHERE holder = '3'")
+    assert "holder 3" in [each.where for each in verify(connection).broken]
+    with pytest.raises(IntegrityError), connection.transaction():
+        connection.execute("DELETE FROM ledger_wallet_change")
 
 
 def test_owners_have_chains_of_their_own(sealed: Purse) -> None:
@@ -290,6 +363,17 @@ def test_an_entry_that_commits_late_under_a_smaller_number_is_sealed_in_its_plac
     assert _seal_in(database).entries == 5
     with database.unit() as uow:
         assert verify(uow.connection).broken == []
+
+
+def test_what_keeps_entries_from_being_sealed_shows_in_how_long_they_wait(database: Database) -> None:
+    with database.unit() as stuck, database.unit() as uow:
+        stuck.execute("SELECT pg_current_xact_id()")
+        Purse(uow.connection).earn("7", 10)
+        uow.commit()
+        waiting = _seal_in(database)
+        assert (waiting.added, waiting.waits_s > 0) == (0, True)
+    done = _seal_in(database)
+    assert (done.added, done.waits_s) == (1, 0.0)
 
 
 def test_who_began_earlier_and_draws_later_is_not_passed(database: Database) -> None:
