@@ -44,6 +44,17 @@ class ConvertError(ValueError):
         self.detail = detail
 
 
+def moment_there(value: Any, context: MapContext) -> datetime:
+    """A point in time, ISO 8601 with an offset, by the system's own clock: for converters that write it as it likes."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise ConvertError("time.format", "is not a time; write it like 2026-11-03T09:30:00+08:00") from error
+    if moment.tzinfo is None:
+        raise ConvertError("time.offset", "has no offset; write it like 2026-11-03T09:30:00+08:00")
+    return moment.astimezone(context.tz)
+
+
 Converter = Callable[[Any, MapContext], Any]
 """Turns one present value into another; ``None`` means absent. Raises ValueError or ConvertError to refuse it."""
 

@@ -87,6 +87,14 @@ def whole_quantity(value: Any, context: MapContext) -> int:
     return number
 
 
+def positive_quantity(value: Any, context: MapContext) -> int:
+    """A count above zero: points that a writer moves in the direction it stands for."""
+    number = whole_quantity(value, context)
+    if number == 0:
+        raise ConvertError("quantity.none", "is 0; move at least one")
+    return number
+
+
 def decimal(value: Any, context: MapContext) -> str:
     """An exact decimal as text, without needless zeros: "0.130" → "0.13"."""
     number = _number(value)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from canonical_model.common import MAX_MINOR, MAX_QUANTITY
 from canonical_model.errors import ConfigurationError
 from mappings import converters
-from mappings.context import ConvertError, MapContext
+from mappings.context import ConvertError, MapContext, moment_there
 from tests.mappings.tables import CONTEXT
 
 
@@ -183,3 +183,33 @@ def test_a_region_of_any_length_has_its_province(code: Any, province: str) -> No
 def test_what_is_no_region_has_no_province(code: Any) -> None:
     with pytest.raises(ConvertError):
         convert("province", code)
+
+
+@given(st.integers(1, MAX_QUANTITY))
+def test_a_number_above_zero_may_be_moved(number: int) -> None:
+    assert convert("positive_quantity", number) == number
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (0, "quantity.none"),
+        (-1, "quantity.negative"),
+        (0.5, "quantity.fractional"),
+        (True, "number.format"),
+        (MAX_QUANTITY + 1, "quantity.range"),
+    ],
+)
+def test_what_is_no_number_above_zero_cannot_be_moved(value: Any, code: str) -> None:
+    with pytest.raises(ConvertError) as refused:
+        convert("positive_quantity", value)
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("moment", "code"), [("2026-11-03T09:30:00", "time.offset"), ("noon", "time.format"), (7, "time.format")]
+)
+def test_a_time_without_an_offset_is_not_guessed(moment: Any, code: str) -> None:
+    with pytest.raises(ConvertError) as refused:
+        moment_there(moment, CONTEXT)
+    assert refused.value.code == code

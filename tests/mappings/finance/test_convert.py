@@ -1,14 +1,8 @@
 """Points and times as a finance company wants them."""
 
-from typing import Any
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from canonical_model.common import MAX_QUANTITY
 from canonical_model.errors import RecordError
-from mappings.context import ConvertError
 from mappings.engine import load_mapping
 from mappings.examples import EXAMPLE_CONTEXT
 from mappings.finance import convert
@@ -22,27 +16,6 @@ WHOLE = {
 }
 
 
-@given(st.integers(1, MAX_QUANTITY))
-def test_a_number_above_zero_is_that_many_points(points: int) -> None:
-    assert convert.whole_points(points, EXAMPLE_CONTEXT) == points
-
-
-@pytest.mark.parametrize(
-    ("value", "code"),
-    [
-        (0, "points.none"),
-        (-1, "quantity.negative"),
-        (0.5, "quantity.fractional"),
-        (True, "number.format"),
-        (MAX_QUANTITY + 1, "quantity.range"),
-    ],
-)
-def test_anything_else_is_refused(value: Any, code: str) -> None:
-    with pytest.raises(ConvertError) as refused:
-        convert.whole_points(value, EXAMPLE_CONTEXT)
-    assert refused.value.code == code
-
-
 @pytest.mark.parametrize(
     ("moment", "digits"),
     [
@@ -53,15 +26,6 @@ def test_anything_else_is_refused(value: Any, code: str) -> None:
 )
 def test_a_time_is_written_in_the_systems_zone(moment: str, digits: str) -> None:
     assert convert.digits_of_time(moment, EXAMPLE_CONTEXT) == digits
-
-
-@pytest.mark.parametrize(
-    ("moment", "code"), [("2026-11-03T09:30:00", "time.offset"), ("noon", "time.format"), (7, "time.format")]
-)
-def test_a_time_without_an_offset_is_not_guessed(moment: Any, code: str) -> None:
-    with pytest.raises(ConvertError) as refused:
-        convert.digits_of_time(moment, EXAMPLE_CONTEXT)
-    assert refused.value.code == code
 
 
 @pytest.mark.parametrize("field", sorted(WHOLE))
