@@ -50,44 +50,26 @@ _LISTED: Final = """
     ORDER BY transfer.id DESC LIMIT %(limit)s
 """
 
-# A lot's posting counts by what the transfer was. What went out of a lot in the transfer that made it repaid a debt. A
-# reversal counts against what it reverses, or takes a lot back that was made there.
+# What is sealed is summed already; what is not, is summed here.
 _STATEMENT: Final = """
-    WITH posted AS (
-        SELECT lot.issuer, posting.amount, posting.amount > 0 AND lot.transfer_id = transfer.id AS made,
-            CASE
-                WHEN lot.transfer_id = transfer.id OR (transfer.kind = 'reverse' AND lot.transfer_id = reversed.id)
-                    THEN 'claw_back'
-                WHEN transfer.kind = 'reverse' THEN reversed.kind
-                ELSE transfer.kind
-            END AS kind
-        FROM ledger_account AS account
-        JOIN points_lot AS lot ON lot.account_id = account.id
-        JOIN ledger_posting AS posting ON posting.account_id = account.id AND posting.lot_id = lot.id
-        JOIN ledger_transfer AS transfer ON transfer.id = posting.transfer_id
-        LEFT JOIN ledger_transfer AS reversed ON reversed.id = transfer.reverses
-        WHERE account.asset_id = %(asset_id)s AND account.kind = 'member'
-    ), summed AS (
-        SELECT issuer,
-            coalesce(sum(amount) FILTER (WHERE made), 0)::bigint AS issued,
-            coalesce(-sum(amount) FILTER (WHERE NOT made AND kind = 'expire'), 0)::bigint AS expired,
-            coalesce(-sum(amount) FILTER (WHERE NOT made AND kind = 'exchange'), 0)::bigint AS exchanged_out,
-            coalesce(-sum(amount) FILTER (WHERE NOT made AND kind IN ('claw_back', 'repay', 'adjust')), 0)::bigint
-                AS clawed_back,
-            coalesce(-sum(amount) FILTER (
-                WHERE NOT made AND kind NOT IN ('expire', 'exchange', 'claw_back', 'repay', 'adjust')), 0)::bigint
-                AS spent
-        FROM posted GROUP BY issuer
+    WITH asset AS (SELECT owner FROM ledger_asset WHERE id = %(asset_id)s),
+    moved AS (
+        SELECT issuer, kind, amount, cost_micro FROM ledger_issuer_sum WHERE asset_id = %(asset_id)s
+        UNION ALL
+        SELECT later.issuer, later.kind, later.amount, later.cost_micro
+        FROM asset CROSS JOIN LATERAL ledger_issuer_sums(
+            asset.owner, (SELECT coalesce(max(transfer_id), 0) FROM ledger_seal WHERE owner = asset.owner),
+            9223372036854775807) AS later
+        WHERE later.asset_id = %(asset_id)s
     )
-    SELECT issuer, issued, spent, expired, exchanged_out, clawed_back,
-        coalesce(open.outstanding, 0)::bigint AS outstanding, coalesce(open.liability_micro, 0) AS liability_micro
-    FROM summed LEFT JOIN (
-        SELECT lot.issuer, sum(lot.remaining) AS outstanding,
-            sum(lot.remaining::numeric * lot.cost_micro) AS liability_micro
-        FROM points_lot AS lot JOIN ledger_account AS account ON account.id = lot.account_id
-        WHERE account.asset_id = %(asset_id)s AND lot.is_open GROUP BY lot.issuer
-    ) AS open USING (issuer)
-    ORDER BY issuer
+    SELECT issuer,
+        coalesce(sum(amount) FILTER (WHERE kind = 'issued'), 0)::bigint AS issued,
+        coalesce(-sum(amount) FILTER (WHERE kind = 'spent'), 0)::bigint AS spent,
+        coalesce(-sum(amount) FILTER (WHERE kind = 'expired'), 0)::bigint AS expired,
+        coalesce(-sum(amount) FILTER (WHERE kind = 'exchanged_out'), 0)::bigint AS exchanged_out,
+        coalesce(-sum(amount) FILTER (WHERE kind = 'clawed_back'), 0)::bigint AS clawed_back,
+        sum(amount)::bigint AS outstanding, sum(cost_micro) AS liability_micro
+    FROM moved GROUP BY issuer ORDER BY issuer
 """
 
 

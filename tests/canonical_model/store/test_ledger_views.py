@@ -156,14 +156,31 @@ def test_whatever_happens_the_books_agree_and_every_issuer_s_statement_adds_up(
             day = number / 2
             with suppress(RejectedError), purse.connection.transaction():
                 _do(purse, what, holder, amount, pick, day, made, holds)
-        while ledger_journal.seal(purse.connection, OWNER, now=at(99), limit=7).more:
-            pass
+        assets = (purse.stars, purse.leaves)
+        before = [ledger_views.issuer_statement(purse.connection, asset) for asset in assets]
+        more = True
+        while more:
+            more = ledger_journal.seal(purse.connection, OWNER, now=at(99), limit=7).more
+            assert [ledger_views.issuer_statement(purse.connection, asset) for asset in assets] == before
         assert ledger_journal.verify(purse.connection, OWNER).broken == []
-        for asset in (purse.stars, purse.leaves):
-            for row in ledger_views.issuer_statement(purse.connection, asset):
+        for asset, statement in zip(assets, before, strict=True):
+            for row in statement:
                 parts = ("spent", "expired", "exchanged_out", "clawed_back", "outstanding")
                 assert row["issued"] == sum(row[part] for part in parts)
+            told = {row["issuer"]: (row["outstanding"], row["liability_micro"]) for row in statement}
+            assert {issuer: left for issuer, left in told.items() if any(left)} == _left(purse, asset)
         raise Rollback
+
+
+def _left(purse: Purse, asset_id: int) -> dict[str, tuple[int, int]]:
+    """Of each issuer the points that are left in lots, and what they cost."""
+    rows = purse.connection.execute(
+        "SELECT lot.issuer, sum(lot.remaining) AS points, sum(lot.remaining * lot.cost_micro) AS cost"
+        " FROM points_lot AS lot JOIN ledger_account AS account ON account.id = lot.account_id"
+        " WHERE account.asset_id = %s AND lot.is_open GROUP BY lot.issuer",
+        [asset_id],
+    )
+    return {row["issuer"]: (row["points"], row["cost"]) for row in rows}
 
 
 def _do(
