@@ -5,9 +5,12 @@ Between two programmes of the group it is one transfer. Out of the group, the po
 credits its member (*move_outside*, the pivot; after a lost answer it is asked before anything is sent again), and what
 was kept is posted (*settle*). Into the group, the provider debits its member first. A provider that refuses ends the
 run, and the member has everything back. Each asset balances by itself: the clearing house stands between the two.
+
+Exchanges of one wallet go one after another and forward in time: going back to the rate of an earlier day would make
+points from nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -15,6 +18,7 @@ from canonical_model.errors import RejectedError
 from canonical_model.ledger import AccountKind, Command, Give, HoldCommand, Move, Short, Take
 from canonical_model.ports import Receipt, Record
 from canonical_model.store import ledger, ledger_holds
+from flows.points import store
 from flows.points.exchanging import ExchangeQuote, quote_exchange
 from flows.points.expiry import expires_at
 from flows.points.keys import ledger_key
@@ -44,6 +48,7 @@ def decide(run: Run, uow: UnitOfWork) -> Finish | dict[str, Any]:
     rules, assets = rules_of(uow.connection, run.owner), asset_ids(uow.connection, run.owner)
     rule = rules.exchange(run.input["from"], run.input["to"], _happened_at(run))
     quote = quote_exchange(rule, run.input["points"])
+    _check_order(run, uow, [assets[rule.from_], assets[rule.to]])
     now = datetime.now(UTC)
     decided = {
         **{name: getattr(quote, name) for name in ("give", "spread", "cleared", "get")},
@@ -63,6 +68,19 @@ def decide(run: Run, uow: UnitOfWork) -> Finish | dict[str, Any]:
         return decided | {"direction": IN}
     _keep(run, uow, assets[rule.from_], quote, now)
     return decided | {"direction": OUT}
+
+
+def _check_order(run: Run, uow: UnitOfWork, sides: Sequence[int]) -> None:
+    """RejectedError (``exchange.out_of_order``) if the wallet exchanged either side later than this."""
+    holder = run.input["holder"]
+    store.one_at_a_time(uow.connection, run.owner, [holder])
+    last = store.last_exchange(uow.connection, run.owner, holder, sides)
+    if last is not None and _happened_at(run) < last:
+        raise RejectedError(
+            f"exchange {run.input['exchange_no']}: the member exchanged {run.input['from']} or {run.input['to']} at"
+            f" {last.astimezone(UTC).isoformat()}; date it {last.astimezone(UTC).isoformat()} or later",
+            code="exchange.out_of_order",
+        )
 
 
 def _lot(rules: PointsRulebook, rule: ExchangeRule, at: datetime) -> dict[str, Any] | None:

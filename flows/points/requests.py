@@ -11,17 +11,19 @@ raises RecordError (every field that is wrong), NotFoundError (member, programme
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final, Self, TypeVar
 
 from psycopg import Connection
 from psycopg.rows import DictRow
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from canonical_model.common import MAX_MINOR, Code, Instant
 from canonical_model.errors import ConflictError, Issue, NotFoundError, RecordError, RejectedError
 from canonical_model.ledger import MAX_POINTS
 from canonical_model.store import ledger, members
+from flows.points import store
 from flows.points.dates import local_date, midnight
 from flows.points.exchanging import quote_exchange
 from flows.points.keys import key_of
@@ -39,6 +41,8 @@ EXPIRE: Final = "points.expire"
 TAKE_IN: Final = "points.take_in"
 MAX_LINES: Final = 500
 MAX_BIGINT_DIGITS: Final = 18
+CLOCKS_DIFFER: Final = timedelta(minutes=5)
+"""How far ahead of ours a caller's clock may be."""
 
 
 def _as_text(value: Any) -> Any:
@@ -47,7 +51,23 @@ def _as_text(value: Any) -> Any:
     raise ValueError("write the time as text with its offset, such as 2026-11-11T00:00:00+08:00")
 
 
+def _not_to_come(value: datetime) -> datetime:
+    if value > datetime.now(UTC) + CLOCKS_DIFFER:
+        raise PydanticCustomError("points.future", "is still to come; say when it happened, or ask again then")
+    return value
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise PydanticCustomError(
+            "points.key", "has a control or invisible character; send it as it is printed, with visible characters only"
+        )
+    return value
+
+
 Moment = Annotated[Instant, BeforeValidator(_as_text)]
+Happened = Annotated[Moment, AfterValidator(_not_to_come)]
+Number = Annotated[Code, AfterValidator(_printable)]
 Points = Annotated[int, Field(strict=True, ge=1, le=MAX_POINTS)]
 NoPoints = Annotated[int, Field(strict=True, ge=0, le=MAX_POINTS)]
 Units = Annotated[int, Field(strict=True, ge=1, le=10**6)]
@@ -87,10 +107,10 @@ class Earn(_Lined):
 
     programme: Code
     holder: Code
-    order_no: Code
-    channel: Code = "-"
-    part: Code | None = None
-    happened_at: Moment
+    order_no: Number
+    channel: Number = "-"
+    part: Number | None = None
+    happened_at: Happened
     lines: Annotated[tuple[SoldLine, ...], Field(min_length=1, max_length=MAX_LINES)]
 
 
@@ -103,10 +123,10 @@ class ClawBack(_Lined):
     """What came back of a sale."""
 
     programme: Code
-    order_no: Code
-    channel: Code = "-"
-    return_no: Code
-    happened_at: Moment
+    order_no: Number
+    channel: Number = "-"
+    return_no: Number
+    happened_at: Happened
     lines: Annotated[tuple[_ReturnedLine, ...], Field(min_length=1, max_length=MAX_LINES)]
 
 
@@ -123,9 +143,9 @@ class Spend(_Lined):
 
     programme: Code
     holder: Code
-    order_no: Code
-    channel: Code = "-"
-    happened_at: Moment
+    order_no: Number
+    channel: Number = "-"
+    happened_at: Happened
     region_code: Code
     supplier: Code
     lines: Annotated[tuple[_GoodsLine, ...], Field(min_length=1, max_length=MAX_LINES)]
@@ -143,9 +163,9 @@ class Refund(_Body):
     """Points of a spend given back: all that are left, with the supplier's order cancelled; or ``points`` of them, and
     the goods stay with the member."""
 
-    order_no: Code
-    refund_no: Code
-    happened_at: Moment
+    order_no: Number
+    refund_no: Number
+    happened_at: Happened
     points: Points | None = None
 
 
@@ -155,13 +175,13 @@ class Exchange(_Body):
 
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
-    exchange_no: Code
+    exchange_no: Number
     from_: Code = Field(alias="from")
     to: Code
     holder: Code
     points: Points
-    happened_at: Moment
-    account: Code | None = None
+    happened_at: Happened
+    account: Number | None = None
 
 
 class Expire(_Body):
@@ -231,8 +251,9 @@ def start_exchange(uow: UnitOfWork, owner: str, brand: str, body: Mapping[str, A
         raise RecordError([Issue("account", "exchange.account", detail)])
     body = asked.model_dump(mode="json", exclude={"account"})
     account = _sealed_account(uow, asked) if asked.account else None
-    start = Start(EXCHANGE, owner, brand, exchange_key(brand, asked.exchange_no), {**body, "account": account})
-    return _start(uow, start)
+    key = exchange_key(brand, asked.exchange_no)
+    wallet = store.wallets_of(uow.connection, owner, [asked.holder])[asked.holder]
+    return _start(uow, Start(EXCHANGE, owner, brand, key, {**body, "account": account}, order_key=wallet))
 
 
 def open_account(uow: UnitOfWork, account: Mapping[str, Any]) -> str:
@@ -293,10 +314,14 @@ def _read(model: type[_B], body: Mapping[str, Any]) -> _B:
     except ValidationError as error:
         raise RecordError(
             [
-                Issue(".".join(map(str, each["loc"])), "points.invalid", each["msg"].removeprefix("Value error, "))
+                Issue(".".join(map(str, each["loc"])), _code(each["type"]), each["msg"].removeprefix("Value error, "))
                 for each in error.errors(include_url=False, include_input=False)
             ]
         ) from error
+
+
+def _code(kind: str) -> str:
+    return kind if kind.startswith("points.") else "points.invalid"
 
 
 def _check_member(connection: Connection[DictRow], owner: str, brand: str, holder: str) -> None:

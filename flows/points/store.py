@@ -80,6 +80,19 @@ _GONE: Final = """
     GROUP BY asset_id
 """
 
+_LAST_EXCHANGE: Final = """
+    SELECT max(transfer.happened_at) AS happened_at
+    FROM ledger_account AS account
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT transfer_id FROM ledger_posting WHERE account_id = account.id
+    ) AS posting
+    CROSS JOIN LATERAL (
+        SELECT kind, happened_at FROM ledger_transfer WHERE id = posting.transfer_id LIMIT 1
+    ) AS transfer
+    WHERE account.asset_id = ANY (%(assets)s) AND account.kind IN ('member', 'arrears')
+        AND account.wallet = ledger_wallet_of(%(owner)s, %(holder)s) AND transfer.kind = 'exchange'
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Gone:
@@ -162,6 +175,13 @@ def earned_before(connection: Connection[DictRow], owner: str, windows: Sequence
         campaigns = row["campaigns"] or {}
         found[row["position"]].append(EarnedBefore(row["happened_at"], int(row["points"] or 0), campaigns))
     return found
+
+
+def last_exchange(connection: Connection[DictRow], owner: str, holder: str, sides: Sequence[int]) -> datetime | None:
+    """When the holder's wallet last exchanged any of these assets, by the dates of its exchanges."""
+    given = {"owner": owner, "holder": holder, "assets": list(sides)}
+    row = connection.execute(_LAST_EXCHANGE, given).fetchone()
+    return row["happened_at"] if row else None
 
 
 def one_at_a_time(connection: Connection[DictRow], owner: str, holders: Iterable[str]) -> None:

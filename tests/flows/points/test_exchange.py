@@ -1,14 +1,15 @@
 """Points into other points, and into units of somebody outside and back: the rate of the day, once in both books."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from canonical_model.errors import RejectedError
-from canonical_model.store import ledger_holds
-from flows.points.requests import start_exchange
-from tests.flows.points.test_spend import rich
-from tests.flows.points.world import GROUP, LEAVES, MILES, STARS, Club
+from canonical_model.store import ledger_holds, wallets
+from flows.points.requests import start_exchange, start_spend
+from tests.flows.points.test_spend import gift, rich
+from tests.flows.points.world import BRAND, GROUP, LEAVES, MILES, NOON, OWNER, STARS, Club
 
 LATER = "2026-03-03T12:00:00+08:00"
 
@@ -41,8 +42,8 @@ def test_the_rate_changes_at_midnight_in_shanghai(club: Club, happened_at: str, 
 def test_a_day_without_a_rate_is_refused_with_the_days_that_have_one(club: Club) -> None:
     holder = rich(club)
     body = {"from": STARS, "to": LEAVES, "holder": holder, "points": 300, "exchange_no": club.number("X")}
-    with pytest.raises(RejectedError, match="until 2027-01-01") as refused:
-        club.start(start_exchange, **body, happened_at="2027-01-01T00:00:00+08:00")
+    with pytest.raises(RejectedError, match="from 2020-01-01") as refused:
+        club.start(start_exchange, **body, happened_at="2019-12-31T23:59:59+08:00")
     assert refused.value.code == "exchange.no_rate"
     assert club.has(holder) == 1_000
 
@@ -81,8 +82,7 @@ def test_what_a_provider_credited_after_the_points_were_free_again_is_owed(club:
     club.until(run_id, lambda run: run["error"] is not None)
     end = datetime.now(UTC) + timedelta(days=8)
     club.do(lambda uow: ledger_holds.expire_holds(uow.connection, end))
-    other = {"from": STARS, "to": LEAVES, "holder": holder, "points": 390, "exchange_no": club.number("X")}
-    club.ask(start_exchange, **other, happened_at=LATER)
+    club.ask(start_spend, **gift(club, holder, 390))
     club.faults("finance", drop_answer=0.0)
     assert club.ended(run_id)["outcome"] == "exchanged"
     assert club.at_finance(account) == [("IN", 300)]
@@ -133,3 +133,43 @@ def test_the_members_number_outside_lies_open_nowhere(club: Club) -> None:
         "SELECT answer::text || coalesce(encode(body, 'escape'), '') AS text FROM effect",
     ):
         assert not [row for row in club.rows(query) if account in (row["text"] or "")]
+
+
+def test_an_exchange_dated_before_the_last_of_either_programme_is_refused(club: Club) -> None:
+    holder = rich(club)
+    night, morning = "2026-11-10T23:59:59+08:00", "2026-11-11T00:00:00+08:00"
+
+    def exchange(from_: str, to: str, points: int, happened_at: str) -> dict[str, Any]:
+        body = {"from": from_, "to": to, "holder": holder, "points": points, "exchange_no": club.number("X")}
+        return club.ask(start_exchange, **body, happened_at=happened_at)
+
+    assert exchange(STARS, LEAVES, 300, night)["outcome"] == "exchanged"
+    assert exchange(LEAVES, STARS, 196, morning)["outcome"] == "exchanged"
+    back = exchange(STARS, LEAVES, 300, night)
+    assert (back["state"], back["results"]["error"]["code"]) == ("undone", "exchange.out_of_order")
+    assert "date it 2026-11-10T16:00:00+00:00 or later" in back["results"]["error"]["detail"]
+    assert club.has(holder, LEAVES) == 0
+    assert exchange(STARS, LEAVES, 300, morning)["outcome"] == "exchanged"
+
+
+def test_an_exchange_waits_for_the_one_asked_before_it_and_goes_by_its_date(club: Club) -> None:
+    holder, account = rich(club), club.account()
+    body = {"from": STARS, "holder": holder, "points": 300}
+    club.faults("airline", error500=1.0)
+    first = club.start(start_exchange, **body, to=MILES, account=account, exchange_no="W1", happened_at=LATER)
+    club.until(first, lambda run: run["error"] is not None)
+    earlier = club.start(start_exchange, **body, to=LEAVES, exchange_no="W2", happened_at=NOON)
+    club.hub.runner.drain()
+    assert club.run(earlier)["state"] == "waiting"
+    club.faults("airline", error500=0.0)
+    assert club.ended(earlier)["results"]["error"]["code"] == "exchange.out_of_order"
+    assert (club.has(holder), club.has(holder, LEAVES)) == (700, 0)
+
+
+def test_members_with_one_wallet_exchange_forward_in_time_together(club: Club) -> None:
+    kept, merged = rich(club), rich(club)
+    club.do(lambda uow: wallets.merge(uow.connection, OWNER, BRAND, "both", kept, merged, now=datetime.now(UTC)))
+    body = {"from": STARS, "to": LEAVES, "points": 300}
+    club.ask(start_exchange, **body, holder=kept, exchange_no=club.number("X"), happened_at=LATER)
+    run = club.ask(start_exchange, **body, holder=merged, exchange_no=club.number("X"), happened_at=NOON)
+    assert run["results"]["error"]["code"] == "exchange.out_of_order"

@@ -1,6 +1,7 @@
 """What cannot be right is refused when it is asked, with the field that is wrong, and nothing of it is left."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -73,6 +74,22 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
+AFTER_ALL = "2190-01-01T12:00:00+08:00"
+UNSEEN = "N\u200b1"
+CODED: list[tuple[Callable[..., Any], dict[str, Any], dict[str, Any], str]] = [
+    *((ask, body, {"happened_at": AFTER_ALL}, "points.future") for ask, body in (
+        (start_earn, EARN), (start_claw_back, RETURN), (start_spend, SPEND), (start_refund, REFUND),
+        (start_exchange, SWAP),
+    )),
+    (start_earn, EARN, {"order_no": UNSEEN}, "points.key"),
+    (start_earn, EARN, {"part": "P\n1"}, "points.key"),
+    (start_claw_back, RETURN, {"return_no": UNSEEN}, "points.key"),
+    (start_spend, SPEND, {"order_no": "\u202eN1"}, "points.key"),
+    (start_refund, REFUND, {"refund_no": UNSEEN}, "points.key"),
+    (start_exchange, SWAP, {"exchange_no": UNSEEN}, "points.key"),
+]  # fmt: skip
+
+
 def body_of(ask: Callable[..., Any], club: Club, body: dict[str, Any]) -> dict[str, Any]:
     return {"holder": club.member(), **body} if ask in (start_earn, start_spend, start_exchange) else body
 
@@ -86,6 +103,21 @@ def test_a_field_that_cannot_be_right_is_named(
     assert field in [issue.field for issue in refused.value.issues]
     assert not club.rows("SELECT id FROM flow_run WHERE input ->> 'order_no' = 'bad'")
     assert not club.rows("SELECT id FROM ledger_transfer WHERE reference = 'bad'")
+
+
+@pytest.mark.parametrize(("ask", "body", "change", "code"), CODED)
+def test_what_is_still_to_come_or_cannot_be_seen_is_refused_with_its_code(
+    club: Club, ask: Callable[..., Any], body: dict[str, Any], change: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(RecordError) as refused:
+        club.start(ask, **body_of(ask, club, body) | change)
+    assert [(issue.field, issue.code) for issue in refused.value.issues] == [(next(iter(change)), code)]
+
+
+def test_a_clock_that_is_a_little_ahead_is_taken(club: Club) -> None:
+    ahead = (datetime.now(UTC) + timedelta(minutes=3)).isoformat()
+    body = {**EARN, "holder": club.member(), "order_no": club.number(), "happened_at": ahead}
+    assert club.ask(start_earn, **body)["outcome"] == "earned"
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,23 @@ to = "linmu/leaves"
 give = 3
 get = 2
 spread = "0.02"
+from_date = 2020-01-01
 until = 2026-11-11
+
+[[exchange]]
+from = "linmu/leaves"
+to = "yunshang/stars"
+give = 2
+get = 3
+spread = "0.02"
+until = 2026-11-11
+
+[[exchange]]
+from = "linmu/leaves"
+to = "yunshang/stars"
+give = 2
+get = 4
+from_date = 2026-11-11
 
 [[exchange]]
 from = "yunshang/stars"
