@@ -3,8 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from canonical_model.ledger import HoldCommand
-from canonical_model.store import ledger, ledger_holds, ledger_journal
+from canonical_model.store import ledger, ledger_expiry, ledger_holds, ledger_journal
+from flows.points import chores
 from flows.points.chores import every_chore
 from flows.points.requests import start_earn, start_expire
 from flows.runtime.chores import do_once
@@ -142,3 +145,34 @@ def test_an_entry_goes_in_once_what_was_in_its_way_is_put_right(stocked: Desk) -
     run = club.ended(run_id)
     assert (run["state"], run["outcome"], run["results"]["post"]["points"]) == ("done", "taken", 40)
     assert club.balance(holder).posted == 40
+
+
+def test_a_group_whose_points_break_does_not_stop_those_of_the_others(
+    club: Club, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = club.member()
+    body = {"programme": STARS, "holder": holder, "order_no": club.number(), "lines": sale(10_000)}
+    club.ask(start_earn, **body, happened_at="2024-05-06T12:00:00+08:00")
+    expire = ledger_expiry.expire_lots
+
+    def break_one(connection: Any, owner: str, **when: Any) -> int:
+        if owner == "broken":
+            connection.execute("SELECT 1 / 0")
+        return expire(connection, owner, **when)
+
+    monkeypatch.setattr(chores, "owners", lambda hub: ["broken", OWNER])
+    monkeypatch.setattr(ledger_expiry, "expire_lots", break_one)
+    do(club, "expire_points")
+    assert club.balance(holder).posted == 0
+
+
+def test_a_journal_that_cannot_be_sealed_for_long_is_warned_of(
+    club: Club, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    do(club, "seal_points")
+    monkeypatch.setattr(chores, "UNSEALED_S", -1.0)
+    with club.hub.database.unit() as stuck:
+        stuck.execute("SELECT pg_current_xact_id()")
+        rich(club)
+        do(club, "seal_points")
+    assert f"points of {OWNER} wait to be sealed" in caplog.text
