@@ -104,9 +104,12 @@ _SEALED: Final = "SELECT coalesce(max(transfer_id), 0) AS transfer_id FROM ledge
 _ADDED: Final = ("amount", "cost_micro")
 _SUMS: Final = "SELECT * FROM ledger_issuer_sums(%(owner)s, %(after)s, %(until)s)"
 _KEPT_SUMS: Final = """
-    SELECT kept.*, CASE asset.brand WHEN '' THEN '' ELSE asset.brand || '/' END || asset.code AS asset
-    FROM ledger_issuer_sum AS kept JOIN ledger_asset AS asset ON asset.id = kept.asset_id
-    WHERE asset.owner = %(owner)s ORDER BY asset, kept.issuer, kept.kind
+    SELECT kept.* FROM ledger_issuer_sum AS kept JOIN ledger_asset AS asset ON asset.id = kept.asset_id
+    WHERE asset.owner = %(owner)s ORDER BY asset.brand, asset.code, kept.issuer, kept.kind
+"""
+_NAMES: Final = """
+    SELECT id, CASE brand WHEN '' THEN '' ELSE brand || '/' END || code AS name FROM ledger_asset
+    WHERE owner = %(owner)s
 """
 
 
@@ -155,13 +158,15 @@ def _wrong_sums(connection: Connection[DictRow], owner: str) -> list[Broken]:
         for row in connection.execute(_SUMS, asked):
             key = (row["asset_id"], row["issuer"], row["kind"])
             wanted[key] = [was + row[name] for was, name in zip(wanted[key], _ADDED, strict=True)]
+    names = {row["id"]: row["name"] for row in connection.execute(_NAMES, {"owner": owner})}
     broken = []
     for row in connection.execute(_KEPT_SUMS, {"owner": owner}):
         amounts = wanted.pop((row["asset_id"], row["issuer"], row["kind"]), [Decimal(0)] * 2)
         for name, amount in zip(_ADDED, amounts, strict=True):
             if row[name] != amount:
                 reason = f"its {name} is {row[name]}, its postings say {amount}; set it to that"
-                broken.append(Broken(f"issuer {row['asset']} {row['issuer']} {row['kind']}", reason))
-    for asset_id, issuer, kind in sorted(wanted):
-        broken.append(Broken(f"issuer {issuer} {kind}", f"its sum of asset {asset_id} is missing; add it"))
+                broken.append(Broken(f"issuer {names[row['asset_id']]} {row['issuer']} {row['kind']}", reason))
+    for (asset_id, issuer, kind), (amount, cost_micro) in sorted(wanted.items()):
+        reason = f"its sum is missing, its postings say {amount}, cost_micro {cost_micro}; add it"
+        broken.append(Broken(f"issuer {names[asset_id]} {issuer} {kind}", reason))
     return broken
