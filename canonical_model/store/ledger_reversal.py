@@ -27,7 +27,7 @@ def reverse(
     amount: int | None = None,
     happened_at: datetime,
     now: datetime,
-    grace_days: int = 0,
+    grace_until: datetime | None = None,
     short: Short = Short.REFUSE,
     detail: Mapping[str, Any] | None = None,
 ) -> Done:
@@ -36,22 +36,24 @@ def reverse(
     All reversals of a transfer together never give back more than it took. A transfer that also gave lots, or that is
     about several assets, goes back whole; if what it gave is spent, that is refused, or owed (``short``).
 
-    Lots that are due by ``happened_at`` live on for ``grace_days``; with 0, what came back to them expires at once.
+    What lies in the future is taken as ``now``: no date of a caller's expires what is not due.
+    Lots that are due by ``happened_at`` live on until ``grace_until``; without, what came back to them expires at once.
     What the wallet owes is repaid from what came back. Both are transfers of their own, with the keys ``expire:{key}``
     and ``repay:{key}``. Debts that were repaid meanwhile are owed again first (``owe:{key}``), and the lots that repaid
     them have it back.
 
     The same key and content: the same answer. NotFoundError: points.transfer_unknown. RejectedError:
     points.over_reversed (``available``: what is left), points.whole_only, points.spent, points.not_reversible (claw an
-    earn back instead), points.amount.
+    earn back instead), points.amount, points.expiry.
     """
     check_key(key)
-    _check(key, amount, grace_days)
+    at = min(happened_at, now)
+    _check(key, amount, at, grace_until)
     content = {"reverses": transfer_id, "amount": amount, "happened_at": happened_at.astimezone(UTC)}
-    print_of = fingerprint({**content, "grace_days": grace_days, "short": short, "detail": dict(detail or {})})
-    grace_until = happened_at + timedelta(days=grace_days) if grace_days else None
-    said = {**(detail or {}), **({"grace_until": grace_until.astimezone(UTC).isoformat()} if grace_until else {})}
-    asked = [owner, brand, key, print_of, transfer_id, amount, happened_at]
+    grace = {"grace_until": grace_until.astimezone(UTC).isoformat()} if grace_until else {}
+    print_of = fingerprint({**content, **grace, "short": short, "detail": dict(detail or {})})
+    said = {**(detail or {}), **grace}
+    asked = [owner, brand, key, print_of, transfer_id, amount, at]
     row = connection.execute(_REVERSE, [*asked, grace_until, short is Short.ARREARS, Jsonb(said), now]).fetchone()
     assert row is not None
     if row["outcome"] not in {"done", "repeated"}:
@@ -59,7 +61,7 @@ def reverse(
     return Done(row["id"], repeated=row["outcome"] == "repeated")
 
 
-def _check(key: str, amount: int | None, grace_days: int) -> None:
+def _check(key: str, amount: int | None, at: datetime, grace_until: datetime | None) -> None:
     if amount is not None and (type(amount) is not int or not 0 < amount <= MAX_POINTS):
         raise RejectedError(
             f"{key}: amount must be a whole number of 1 to {MAX_POINTS}, not {amount}",
@@ -67,8 +69,13 @@ def _check(key: str, amount: int | None, grace_days: int) -> None:
             key=key,
             field="amount",
         )
-    if not 0 <= grace_days <= MAX_GRACE_DAYS:
-        raise RejectedError(f"{key}: grace_days must be 0 to {MAX_GRACE_DAYS}, not {grace_days}", code="points.amount")
+    if grace_until is not None and not timedelta() < grace_until - at <= timedelta(days=MAX_GRACE_DAYS):
+        raise RejectedError(
+            f"{key}: grace_until must be after happened_at, by at most {MAX_GRACE_DAYS} days, not {grace_until}",
+            code="points.expiry",
+            key=key,
+            field="grace_until",
+        )
 
 
 def _refused(key: str, transfer_id: int, amount: int | None, row: DictRow) -> RejectedError:

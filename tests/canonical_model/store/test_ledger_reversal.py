@@ -12,7 +12,7 @@ from psycopg.rows import DictRow
 
 from canonical_model.errors import ConflictError, NotFoundError, RejectedError
 from canonical_model.ledger import AccountKind, Short
-from canonical_model.store import ledger_expiry, ledger_journal, ledger_views
+from canonical_model.store import ledger_expiry, ledger_journal, ledger_reversal, ledger_views
 from flows.runtime.database import Database
 from tests.canonical_model.store.purse import BRAND, OWNER, Purse, at
 
@@ -101,6 +101,16 @@ def test_what_expired_meanwhile_lives_on_for_the_days_of_grace(purse: Purse) -> 
     assert purse.balance("7", day=12).available == 70
     ledger_expiry.expire_lots(purse.connection, OWNER, as_of=at(42), now=at(42))
     assert purse.lots("7") == [(0, 0)]
+
+
+def test_no_date_in_the_future_expires_what_is_not_due_yet(purse: Purse) -> None:
+    purse.earn("7", 100, lives=10)
+    spend = purse.spend("7", 70)
+    ledger_reversal.reverse(purse.connection, OWNER, BRAND, "R1", spend, happened_at=at(900), now=at(2))
+    assert purse.lots("7") == [(100, 0)]
+    reversal = ledger_views.find_transfer(purse.connection, OWNER, BRAND, "R1")
+    assert reversal is not None
+    assert reversal["happened_at"] == at(2)
 
 
 def test_lots_that_are_not_due_keep_their_day_whatever_the_grace(purse: Purse) -> None:
