@@ -203,7 +203,7 @@ def _command(
     issuers: Counter[str] = Counter()
     for line in taken:
         issuers.update({part.issuer: part.points for part in line.parts})
-    happened_at = datetime.fromisoformat(run.input["happened_at"])
+    happened_at = min(datetime.fromisoformat(run.input["happened_at"]), datetime.now(UTC))
     gone = store.gone_of(uow.connection, earn.transfer_id, happened_at)
     takes, moves = _taken(earn, assets[run.input["programme"]], issuers, gone)
     if earn.growth:

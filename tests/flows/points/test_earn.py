@@ -2,8 +2,9 @@
 
 import pytest
 
-from flows.points.requests import start_claw_back, start_earn, start_expire, start_spend
-from tests.flows.points.world import GROWTH, LEAVES, NOON, STARS, Club, back, sale
+from flows.points.requests import claw_back_start, start_claw_back, start_earn, start_expire, start_spend
+from flows.runtime.runs import start_runs
+from tests.flows.points.world import BRAND, GROWTH, LEAVES, NOON, OWNER, STARS, Club, back, sale
 
 LATER = "2026-03-03T12:00:00+08:00"
 
@@ -152,3 +153,14 @@ def test_points_that_expired_before_the_goods_came_back_are_not_owed(club: Club)
     club.ask(start_expire, as_of="2023-02-01")
     club.sound()
     assert club.balance(holder).posted == 0
+
+
+def test_a_return_that_its_source_dates_in_the_future_takes_back_what_lives_today(club: Club) -> None:
+    holder, order = club.member(), club.number()
+    body = {"programme": STARS, "order_no": order}
+    club.ask(start_earn, **body, holder=holder, happened_at=NOON, lines=sale(50_000))
+    told = {"channel": "-", "return_no": "R1", "happened_at": "2190-01-01T12:00:00+08:00", "lines": back(l1=1)}
+    start = claw_back_start(OWNER, BRAND, body | told)
+    (started,) = club.do(lambda uow: start_runs(uow, [start]))
+    assert club.ended(started.run_id)["results"]["take_back"]["points"] == 500
+    assert club.has(holder) == 0
