@@ -22,8 +22,13 @@ def given_back_until(programme: Programme, expires: datetime | None, at: datetim
     Those still alive keep their end. Those that ended meanwhile live ``refund_grace_days`` whole days more; with none,
     they keep an end that has passed, so they expire at once.
     """
-    if expires is None or expires > at or not programme.refund_grace_days:
-        return expires
+    return expires if expires is None or expires > at else grace_until(programme, at) or expires
+
+
+def grace_until(programme: Programme, at: datetime) -> datetime | None:
+    """The end of the days of grace of points that have ended and are given back at ``at``; None if there are none."""
+    if not programme.refund_grace_days:
+        return None
     days = timedelta(days=programme.refund_grace_days + 1)
     return midnight(programme.zone, local_date(programme.zone, at) + days)
 

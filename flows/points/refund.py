@@ -13,6 +13,7 @@ from canonical_model.errors import RejectedError, TransientError
 from canonical_model.ports import Record
 from canonical_model.store import ledger_reversal, ledger_views
 from flows.points import store
+from flows.points.expiry import grace_until
 from flows.points.keys import ledger_key
 from flows.points.requests import REFUND, SPEND, spend_key
 from flows.points.rules import rules_of
@@ -66,6 +67,7 @@ def give_back(run: Run, uow: UnitOfWork) -> Finish:
     """Reverse the spend."""
     found = run.results["find"]
     programme = rules_of(uow.connection, run.owner).programme(found["programme"])
+    happened_at, now = datetime.fromisoformat(run.input["happened_at"]), datetime.now(UTC)
     done = ledger_reversal.reverse(
         uow.connection,
         run.owner,
@@ -73,9 +75,9 @@ def give_back(run: Run, uow: UnitOfWork) -> Finish:
         ledger_key("refund", run.business_key),
         found["transfer_id"],
         amount=run.input["points"],
-        happened_at=datetime.fromisoformat(run.input["happened_at"]),
-        now=datetime.now(UTC),
-        grace_days=programme.refund_grace_days,
+        happened_at=happened_at,
+        now=now,
+        grace_until=grace_until(programme, min(happened_at, now)),
         detail={"programme": programme.name, "refund_no": run.input["refund_no"]},
     )
     back = ledger_views.get_transfer(uow.connection, run.owner, done.id)["postings"]

@@ -129,7 +129,7 @@ class Purse:
             amount=amount,
             happened_at=at(day),
             now=at(day),
-            grace_days=grace_days,
+            grace_until=at(day + grace_days) if grace_days else None,
             short=short,
         )
 

@@ -308,3 +308,11 @@ def test_one_refund_asked_for_by_many_at_once_is_one_refund(database: Database) 
     assert (len(found), len(set(found))) == (4, 1)
     with database.unit() as uow:
         assert Purse(uow.connection).lots("7") == [(40, 0)]
+
+
+def test_a_grace_that_has_ended_before_it_begins_is_refused(purse: Purse) -> None:
+    purse.earn("7", 100, lives=10)
+    spend = purse.spend("7", 70)
+    with pytest.raises(RejectedError) as refused:
+        purse.reverse(spend, day=12, grace_days=-1)
+    assert refused.value.code == "points.expiry"

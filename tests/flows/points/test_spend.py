@@ -1,7 +1,8 @@
 """Goods for points: kept, asked for, spent; and what happens when one of the two is no longer there."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -10,6 +11,7 @@ from flows.points.requests import start_earn, start_refund, start_spend
 from tests.flows.points.world import NOON, OWNER, STARS, Club, sale
 
 LATER = "2026-03-03T12:00:00+08:00"
+SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
 def rich(club: Club, points: int = 1_000, **more: Any) -> str:
@@ -221,5 +223,6 @@ def test_points_refunded_after_they_expired_live_on_for_the_grace_days(club: Clu
     at = datetime.now(UTC)
     run = club.ask(start_refund, order_no=body["order_no"], refund_no=club.number("F"), happened_at=at.isoformat())
     assert run["outcome"] == "refunded"
-    assert club.balance(holder, at=at + timedelta(days=29)).available == 300
-    assert club.balance(holder, at=at + timedelta(days=31)).available == 0
+    end = datetime.combine(at.astimezone(SHANGHAI).date() + timedelta(days=31), time(), SHANGHAI)
+    assert club.balance(holder, at=end - timedelta(seconds=1)).available == 300
+    assert club.balance(holder, at=end).available == 0

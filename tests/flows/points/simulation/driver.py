@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import Connection
@@ -222,7 +222,7 @@ class Driver:
             amount=ask.units,
             happened_at=ask.at,
             now=now,
-            grace_days=ask.grace_days,
+            grace_until=ask.at + timedelta(days=ask.grace_days) if ask.grace_days else None,
             short=Short.ARREARS if ask.owe else Short.REFUSE,
         )
 
