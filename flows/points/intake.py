@@ -2,7 +2,8 @@
 a spend. A source has the last word on its own points: what a member did not have is owed.
 
 A programme that the rulebook does not have gets an asset all the same, borne by its brand. An entry that the ledger
-refuses becomes a run of ``points.take_in``, which asks a person; the others are not held up.
+refuses, or that names a programme of another brand, becomes a run of ``points.take_in``, which asks a person; the
+others are not held up.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,9 +51,12 @@ def post(
     now: datetime,
 ) -> list[Done | RejectedError]:
     """Post entries of a brand, each all or not at all, in their order."""
-    assets = _assets(uow, owner, brand, rules, {_programme(brand, entry) for entry in entries})
-    commands = [_command(rules, assets, brand, entry) for entry in entries]
-    return ledger.apply(uow.connection, owner, brand, commands, now=now)
+    refused = {entry["id"]: error for entry in entries if (error := _refusal(brand, entry)) is not None}
+    own = [entry for entry in entries if entry["id"] not in refused]
+    assets = _assets(uow, owner, rules, {_programme(brand, entry) for entry in own})
+    commands = [_command(rules, assets, brand, entry) for entry in own]
+    done = iter(ledger.apply(uow.connection, owner, brand, commands, now=now) if commands else ())
+    return [refused.get(entry["id"]) or next(done) for entry in entries]
 
 
 def _asked(owner: str, brand: str, entry: Mapping[str, Any]) -> Start:
@@ -63,11 +67,24 @@ def _asked(owner: str, brand: str, entry: Mapping[str, Any]) -> Start:
 def _programme(brand: str, entry: Mapping[str, Any]) -> str:
     """The entry's programme; a source that names it without a brand means its own."""
     name: str = entry["programme"]
-    return name if name.partition("/")[1] and name.partition("/")[2] else f"{brand}/{name}"
+    return name if "/" in name else f"{brand}/{name}"
+
+
+def _refusal(brand: str, entry: Mapping[str, Any]) -> RejectedError | None:
+    """Why a source of the brand may not write the entry's programme; None if it may."""
+    of_brand, _, code = _programme(brand, entry).partition("/")
+    if of_brand == brand and code and "/" not in code and code.isprintable():
+        return None
+    return RejectedError(
+        f"programme {entry['programme']!r} is none of {brand}; a source writes its own brand's alone, so correct the"
+        " programme where the entry comes from",
+        code="points.brand",
+        field="programme",
+    )
 
 
 def _assets(
-    uow: UnitOfWork, owner: str, brand: str, rules: PointsRulebook, names: Iterable[str]
+    uow: UnitOfWork, owner: str, rules: PointsRulebook, names: Iterable[str]
 ) -> dict[str, tuple[int, str, int]]:
     """Of each programme its asset, who bears new points, and what one costs them."""
     known = asset_ids(uow.connection, owner)

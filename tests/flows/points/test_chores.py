@@ -131,6 +131,27 @@ def test_an_entry_that_the_ledger_refuses_asks_a_person_and_holds_up_no_other(st
     club.sound()
 
 
+def test_a_source_writes_the_programmes_of_its_own_brand_alone(stocked: Desk) -> None:
+    club = Club(stocked.hub)
+    club.publish()
+    stocked.push("members", member())
+    holder = str(stocked.one("SELECT id FROM member"))
+    assets = club.rows("SELECT brand, code FROM ledger_asset ORDER BY id")
+    foreign = ["linmu/leaves", "evil/gold", "/gold", "yunshang/stars/more", "yunshang/"]
+    stocked.push(
+        "points",
+        *(entry(number, 10, programme=name) for number, name in enumerate(foreign, 1)),
+        entry(6, 40, programme="yunshang/stars"),
+    )
+    do(club, "take_in_points")
+    assert club.rows("SELECT brand, code FROM ledger_asset ORDER BY id") == assets
+    assert (club.balance(holder).posted, club.has(holder, "linmu/leaves")) == (40, 0)
+    runs = club.rows("SELECT id FROM flow_run WHERE flow = 'points.take_in' ORDER BY id")
+    told = [club.ended(run["id"]) for run in runs]
+    assert [run["error"]["code"] for run in told] == ["points.brand"] * len(foreign)
+    assert "programme 'linmu/leaves' is none of yunshang" in told[0]["error"]["detail"]
+
+
 def test_an_entry_goes_in_once_what_was_in_its_way_is_put_right(stocked: Desk) -> None:
     club = Club(stocked.hub)
     club.publish()
