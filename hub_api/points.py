@@ -40,6 +40,7 @@ FLOWS: Final = frozenset(
     {requests.EARN, requests.CLAW_BACK, requests.SPEND, requests.REFUND, requests.EXCHANGE, requests.EXPIRE}
 )
 OF_CHANNELS: Final = frozenset({"earn", "return", "spend"})
+NOT_OF_CHANNELS: Final = frozenset({"exchange"})
 
 
 def holder_of(uow: UnitOfWork, access: Access, name: str) -> str:
@@ -127,6 +128,12 @@ def refusal(told: Mapping[str, Any]) -> ConflictError | None:
     return ConflictError(error["detail"], code=error["code"] or "points.refused")
 
 
+def require_whole_brand(access: Access, target: str) -> None:
+    """AccessError unless the caller has ``points:{target}`` and speaks for no one channel (``access.channel``)."""
+    access.require("points", target)
+    _refuse_channel(access)
+
+
 def own_programme(access: Access, name: str) -> None:
     """AccessError (``points.brand``) unless the programme is one of the caller's brand."""
     if name.partition("/")[0] != access.brand or "/" not in name:
@@ -140,7 +147,7 @@ def adjust(
 
     RejectedError (``points.insufficient``, ``points.amount``, ``reason.short``, ``reason.personal``), ConflictError.
     """
-    access.require("points", "adjust")
+    require_whole_brand(access, "adjust")
     own_programme(access, programme)
     check_reason(reason)
     refuse_numbers(reason)
@@ -163,7 +170,7 @@ def adjust(
 
 def merge(hub: Hub, access: Access, *, number: str, kept: str, merged: str, reason: str) -> dict[str, Any]:
     """Let two members spend from one wallet, once for each ``number``; audited. The lots stay whose they are."""
-    access.require("points", "adjust")
+    require_whole_brand(access, "adjust")
     check_reason(reason)
     refuse_numbers(reason)
     with hub.database.unit() as uow:
@@ -179,7 +186,7 @@ def merge(hub: Hub, access: Access, *, number: str, kept: str, merged: str, reas
 
 def unmerge(hub: Hub, access: Access, merge_id: int, *, reason: str = "") -> dict[str, Any]:
     """Give each member of a merge a wallet of their own again; audited. Twice is once. NotFoundError."""
-    access.require("points", "adjust")
+    require_whole_brand(access, "adjust")
     refuse_numbers(reason)
     with hub.database.unit() as uow:
         now = datetime.now(UTC)
@@ -193,7 +200,7 @@ def unmerge(hub: Hub, access: Access, merge_id: int, *, reason: str = "") -> dic
 
 def expire(hub: Hub, access: Access, as_of: str) -> int:
     """Start the expiry of what is due by a business day; its run's id. Needs ``points:adjust``; audited."""
-    access.require("points", "adjust")
+    require_whole_brand(access, "adjust")
     with hub.database.unit() as uow:
         started = requests.start_expire(uow, access.owner, access.brand, {"as_of": as_of})
         if started.new:
@@ -218,8 +225,18 @@ def _allowed(uow: UnitOfWork, access: Access, deed: str, body: Mapping[str, Any]
     return asked
 
 
+def _refuse_channel(access: Access) -> None:
+    if access.channel is not None:
+        raise AccessError(
+            f"this key speaks for {access.channel} alone; take one without a channel, which speaks for the brand",
+            code="access.channel",
+        )
+
+
 def _check_channel(uow: UnitOfWork, access: Access, deed: str, asked: dict[str, Any]) -> None:
     """A channel asks for its own sales alone, whether it names itself or not."""
+    if deed in NOT_OF_CHANNELS:
+        _refuse_channel(access)
     if deed in OF_CHANNELS:
         if asked.get("channel", "-") not in ("-", access.channel):
             raise AccessError(f"this key speaks for {access.channel}; leave the channel out", code="access.channel")

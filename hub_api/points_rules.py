@@ -17,6 +17,7 @@ from flows.runtime import revisions
 from flows.runtime.bootstrap import Hub
 from hub_api import audit
 from hub_api.auth import Access
+from hub_api.points import require_whole_brand
 from hub_api.routing_rules import compared
 
 MAX_HISTORY: Final = 50
@@ -101,10 +102,10 @@ def publish(hub: Hub, access: Access, text: str, note: str, *, against: int | No
     """Put ``text`` in force for what happens from now on; its version. Needs ``points:rules``; audited.
 
     ``against``: only while that version is in force. Raises RecordError (all that is wrong with the text),
-    ConflictError (``rules.overtaken``), AccessError (``points.brand``: it changes another brand's programmes) and
-    RejectedError (``reason.short``).
+    ConflictError (``rules.overtaken``), AccessError (``points.brand``: it changes another brand's programmes;
+    ``access.channel``) and RejectedError (``reason.short``).
     """
-    access.require("points", "rules")
+    require_whole_brand(access, "rules")
     revisions.check_reason(note)
     with hub.database.unit() as uow:
         before = rules_of(uow.connection, access.owner)

@@ -9,7 +9,7 @@ import pytest
 from flows.runtime.bootstrap import Hub
 from hub_api import audit
 from tests.hub_api.conftest import BRAND, OWNER, Client
-from tests.hub_api.points_world import GROWTH, LEAVES, NOON, REASON, RULES, STARS, earn, enter, publish, sale
+from tests.hub_api.points_world import GROWTH, LEAVES, MERGE, NOON, REASON, RULES, STARS, earn, enter, publish, sale
 
 ALL_SCOPES = ("points:read", "points:write", "points:adjust", "points:rules", "members:read", "ingest:*")
 Read = Callable[..., Any]
@@ -222,6 +222,28 @@ def test_issuers_add_up(desk: httpx.Client, c1: str) -> None:
         (STARS, due[1]["month"], 200),
         (GROWTH, None, 300),
     }
+
+
+def test_a_channel_neither_exchanges_nor_adjusts_nor_merges_nor_publishes_whatever_its_scopes(
+    client: Client, desk: httpx.Client, c1: str
+) -> None:
+    earn(desk, c1, "S1", 100)
+    enter(desk, "C2")
+    merge_id = desk.post("/v1/points/merges", json=MERGE).raise_for_status().json()["merge_id"]
+    shop = client("points:read", "points:write", "points:adjust", "points:rules", "channel:shop")
+    adjustment = {"adjustment_no": "A1", "programme": STARS, "holder": "hub:C1", "points": 5, "reason": REASON}
+    asked: dict[str, dict[str, Any]] = {
+        "exchanges": {
+            "exchange_no": "X1", "from": STARS, "to": LEAVES, "holder": "hub:C1", "points": 30, "happened_at": NOON,
+        },
+        "adjustments": adjustment,
+        "merges": MERGE,
+        "rules": {"text": RULES.replace("points = 1,", "points = 99,"), "note": REASON},
+    }  # fmt: skip
+    for path, body in asked.items():
+        assert code_of(shop.post(f"/v1/points/{path}", json=body)) == (403, "access.channel"), path
+    assert code_of(shop.delete(f"/v1/points/merges/{merge_id}")) == (403, "access.channel")
+    assert balance(desk, c1)["posted"] == 100
 
 
 def test_a_channel_earns_for_itself_and_sees_only_whom_it_names(
