@@ -276,7 +276,9 @@ class _Planner:
         return Deed(shop, "refunds", number, body if whole else {**body, "points": PART})
 
     def _exchanges(self, week: Week, shop: Shop, begins: datetime) -> None:
+        """A member exchanges at one moment of the week: the deeds are asked in any order, and none may go back."""
         members = [member for each, member in with_accounts(self._members) if each is shop]
+        dated = {member: self._at(begins, 3, 6) for member in members}
         for from_, to in shop.exchanges:
             for member in self._random.sample(members, k=3):
                 number = self._number("X")
@@ -287,7 +289,7 @@ class _Planner:
                     "to": to,
                     "holder": shop.holder(member),
                     "points": self._random.randint(10, 120),
-                    "happened_at": self._at(begins, 3, 6),
+                    "happened_at": dated[member],
                 }
                 if provider:
                     body["account"] = account_of(shop, member, provider)
