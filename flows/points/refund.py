@@ -1,12 +1,13 @@
 """``points.refund``: points of a spend given back, to the lots that they came from.
 
-1. *find*: what was spent, and what of it is left to give back.
+1. *find*: what was spent, and what of it is left to give back. A spend that is still under way is waited for up to
+   PATIENCE; then a person is asked.
 2. *cancel*: a whole refund takes the goods back too; a supplier that has shipped them says no, and nothing happens.
 3. *give_back*: the spend is reversed in whole or in part. What expired meanwhile lives as long again as the programme
    grants, or expires at once.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from canonical_model.errors import RejectedError, TransientError
@@ -19,21 +20,25 @@ from flows.points.requests import REFUND, SPEND, spend_key
 from flows.points.rules import rules_of
 from flows.points.spend import SPENT
 from flows.runtime.database import UnitOfWork
-from flows.runtime.flow import Finish, Flow, OnReject, Run, outside, step
-from flows.runtime.runs import ENDED, find_run
+from flows.runtime.flow import Finish, Flow, OnReject, Park, Run, outside, step
+from flows.runtime.runs import ENDED, find_run, get_run
 
 REFUNDED: Final = "refunded"
+PATIENCE: Final = timedelta(hours=1)
 
 
 @step(on_reject=OnReject.UNDO, first_wait_s=1.0, max_wait_s=60.0)
-def find(run: Run, uow: UnitOfWork) -> dict[str, Any]:
+def find(run: Run, uow: UnitOfWork) -> dict[str, Any] | Park:
     """The spend, as it was posted; one that is still under way is waited for."""
     order_no, points = run.input["order_no"], run.input["points"]
     spend = find_run(uow, run.owner, run.brand, SPEND, spend_key(run.brand, order_no))
     if spend is None or (spend["state"] in ENDED and spend["outcome"] != SPENT):
         raise RejectedError(f"nothing was spent under {order_no}; there is nothing to refund", code="points.not_spent")
     if spend["state"] not in ENDED:
-        raise TransientError(f"the spend of {order_no} is still under way", code="points.under_way")
+        detail = f"the spend of {order_no}, run {spend['id']}, is still under way ({spend['state']})"
+        if datetime.now(UTC) - get_run(uow, run.id)["created_at"] >= PATIENCE:
+            return Park("points.under_way", f"{detail}; bring it to its end, then retry this run")
+        raise TransientError(detail, code="points.under_way")
     transfer_id = spend["results"]["post"]["transfer_id"]
     left = store.left_of_spend(uow.connection, transfer_id)
     if (points or 1) > left:

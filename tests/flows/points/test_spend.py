@@ -8,6 +8,7 @@ import pytest
 
 from canonical_model.store import ledger_expiry, ledger_holds
 from flows.points.requests import start_earn, start_refund, start_spend
+from flows.runtime.runs import retry
 from tests.flows.points.world import NOON, OWNER, STARS, Club, sale
 
 LATER = "2026-03-03T12:00:00+08:00"
@@ -213,6 +214,26 @@ def test_a_refund_that_comes_before_its_spend_has_ended_waits_for_it(club: Club)
     refund = club.start(start_refund, order_no=body["order_no"], refund_no=club.number("F"), happened_at=LATER)
     assert club.ended(refund)["outcome"] == "refunded"
     assert club.run(spend)["outcome"] == "spent"
+    assert club.has(holder) == 1_000
+
+
+def test_a_refund_whose_spend_does_not_end_within_an_hour_asks_a_person(club: Club) -> None:
+    holder = rich(club)
+    body = gift(club, holder)
+    club.faults("giftco", error500=1.0)
+    spend = club.start(start_spend, **body)
+    club.until(spend, lambda run: run["error"] is not None)
+    refund = club.start(start_refund, order_no=body["order_no"], refund_no=club.number("F"), happened_at=LATER)
+    waiting = club.until(refund, lambda run: run["error"] is not None)
+    assert (waiting["state"], waiting["error"]["code"]) == ("ready", "points.under_way")
+    club.rows("UPDATE flow_run SET created_at = created_at - interval '1 hour' WHERE id = %s RETURNING id", refund)
+    parked = club.ended(refund)
+    assert (parked["state"], parked["error"]["code"]) == ("parked", "points.under_way")
+    assert f"run {spend}, is still under way" in parked["error"]["detail"]
+    club.faults("giftco", error500=0.0)
+    assert club.ended(spend)["outcome"] == "spent"
+    club.do(lambda uow: retry(uow, refund))
+    assert club.ended(refund)["outcome"] == "refunded"
     assert club.has(holder) == 1_000
 
 
