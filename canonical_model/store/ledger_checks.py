@@ -168,5 +168,5 @@ def _wrong_sums(connection: Connection[DictRow], owner: str) -> list[Broken]:
                 broken.append(Broken(f"issuer {names[row['asset_id']]} {row['issuer']} {row['kind']}", reason))
     for (asset_id, issuer, kind), (amount, cost_micro) in sorted(wanted.items()):
         reason = f"its sum is missing, its postings say {amount}, cost_micro {cost_micro}; add it"
-        broken.append(Broken(f"issuer {names[asset_id]} {issuer} {kind}", reason))
+        broken.append(Broken(f"issuer {names.get(asset_id, asset_id)} {issuer} {kind}", reason))
     return broken

@@ -249,6 +249,12 @@ def test_an_altered_lot_is_found(sealed: Purse, what: str) -> None:
     }
 
 
+def test_an_asset_that_went_to_another_owner_is_found(sealed: Purse) -> None:
+    behind_its_back(sealed, "UPDATE ledger_asset SET owner = 'another' WHERE code = 'leaves'")
+    found = verify(sealed.connection).broken
+    assert f"issuer {sealed.leaves} linmu issued" in [each.where for each in found]
+
+
 def test_every_entry_that_was_altered_is_named(sealed: Purse) -> None:
     behind_its_back(sealed, "UPDATE ledger_transfer SET detail = '[]' WHERE key = 'E1'")
     behind_its_back(sealed, "UPDATE ledger_transfer SET detail = '[]' WHERE key = 'P1'")
