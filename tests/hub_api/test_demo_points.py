@@ -1,6 +1,6 @@
 """The demo's month of points: its rules, and what its shops mean to do."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from flows.points.rulebook import PointsRulebook
 from flows.runtime.bootstrap import Hub
@@ -24,6 +24,21 @@ def test_all_of_the_month_is_past_when_it_is_told() -> None:
     plan = month_of_points(7)
     assert plan.begins <= min(when(plan))
     assert max(when(plan)) < plan.ends
+
+
+def test_what_a_member_exchanges_in_a_week_is_dated_alike_and_later_every_week() -> None:
+    dates: dict[str, list[datetime]] = {}
+    for week in month_of_points(7).weeks:
+        told: dict[str, set[datetime]] = {}
+        for deed in week.after:
+            if deed.door == "exchanges":
+                told.setdefault(deed.body["holder"], set()).add(datetime.fromisoformat(deed.body["happened_at"]))
+        for each in week.emptied:
+            assert each.at > max(told.get(each.shop.holder(each.member), {each.at - timedelta(1)}))
+        for holder, moments in told.items():
+            dates.setdefault(holder, []).extend(moments)
+    assert dates
+    assert all(each == sorted(set(each)) for each in dates.values())
 
 
 def test_no_number_is_used_for_two_deeds() -> None:
