@@ -12,7 +12,7 @@ from psycopg.rows import DictRow
 
 from canonical_model.errors import ConflictError, NotFoundError, RejectedError
 from canonical_model.ledger import AccountKind, Short
-from canonical_model.store import ledger_expiry, ledger_journal, ledger_reversal, ledger_views
+from canonical_model.store import ledger_expiry, ledger_journal, ledger_reversal, ledger_views, wallets
 from flows.runtime.database import Database
 from tests.canonical_model.store.purse import BRAND, OWNER, Purse, at
 
@@ -316,3 +316,23 @@ def test_a_grace_that_has_ended_before_it_begins_is_refused(purse: Purse) -> Non
     with pytest.raises(RejectedError) as refused:
         purse.reverse(spend, day=12, grace_days=-1)
     assert refused.value.code == "points.expiry"
+
+
+def test_what_came_back_repays_several_debts_lot_by_lot_in_their_order(purse: Purse) -> None:
+    for lives in (30, 10, 20):
+        purse.earn("7", 40, lives=lives)
+    spend = purse.spend("7", 120)
+    wallets.merge(purse.connection, OWNER, BRAND, "m", "7", "8", now=at(1))
+    purse.spend("8", 50, short=Short.ARREARS)
+    purse.spend("7", 45, short=Short.ARREARS)
+    purse.reverse(spend, key="R")
+    assert (purse.balance("7").available, purse.balance("7").arrears) == (25, 0)
+    rows = purse.connection.execute(
+        "SELECT account.kind, account.holder, posting.amount FROM ledger_transfer AS entry"
+        " JOIN ledger_posting AS posting ON posting.transfer_id = entry.id"
+        " JOIN ledger_account AS account ON account.id = posting.account_id"
+        " WHERE entry.key = 'repay:R' AND entry.owner = %s ORDER BY posting.line",
+        [OWNER],
+    )
+    owed = [(row["holder"], row["amount"]) for row in rows if row["kind"] == "arrears"]
+    assert owed == [("7", 40), ("7", 5), ("8", 35), ("8", 15)]
