@@ -45,7 +45,7 @@ PLAIN: Final = """
     CREATE TABLE plain_account (id bigint PRIMARY KEY, balance bigint NOT NULL) WITH (fillfactor = 80);
     CREATE TABLE plain_transfer (id bigint PRIMARY KEY, kind text NOT NULL, happened_at timestamptz NOT NULL);
     CREATE TABLE plain_posting (
-        transfer_id bigint, line smallint, account_id bigint NOT NULL, amount bigint NOT NULL,
+        transfer_id bigint, line integer, account_id bigint NOT NULL, amount bigint NOT NULL,
         PRIMARY KEY (transfer_id, line));
     CREATE INDEX ON plain_posting (account_id, transfer_id);
     INSERT INTO plain_account SELECT number, 0 FROM generate_series(1, 2010) AS number
