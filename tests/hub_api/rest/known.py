@@ -96,7 +96,7 @@ def known_hub(folder: Path, admin_url: str) -> Iterator[KnownHub]:
         with httpx.Client(
             base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60, trust_env=False
         ) as all_:
-            parts = fill(hub, all_)
+            parts = fill(hub, all_, desk)
         yield KnownHub(hub, url, key, desk, little, parts)
     drop(admin_url, name)
 
@@ -114,8 +114,9 @@ def served(app: FastAPI) -> Iterator[str]:
         thread.join()
 
 
-def fill(hub: Hub, channel: httpx.Client) -> dict[str, Any]:
+def fill(hub: Hub, channel: httpx.Client, desk_key: str) -> dict[str, Any]:
     """Let one of everything come in, or happen; the names in addresses by which it is found."""
+    as_desk = {"Authorization": f"Bearer {desk_key}"}
     for stream, records in _master_data().items():
         channel.post(f"/v1/ingest/hub/{stream}?wait=true", json=records).raise_for_status()
     sent = channel.post("/v1/orders?wait=true", json=order()).raise_for_status().json()
@@ -126,7 +127,7 @@ def fill(hub: Hub, channel: httpx.Client) -> dict[str, Any]:
     hub.database.run(SPAN, (TRACE_ID,))
     publish(hub)
     (transfer_id,) = earn(channel, "hub:C1", "S1")["transfers"]
-    merged = channel.post("/v1/points/merges", json=MERGE).raise_for_status().json()
+    merged = channel.post("/v1/points/merges", json=MERGE, headers=as_desk).raise_for_status().json()
     (run,) = hub.database.run(PARKED)
     hub.database.run(STEP, (run["id"],))
     (effect,) = hub.database.run(EFFECT, (OWNER, BRAND, run["id"]))

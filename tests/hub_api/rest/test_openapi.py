@@ -54,6 +54,7 @@ REFUSED: Final = {
 }
 NOT_FOR_SHOPS: Final = frozenset(
     {
+        "DELETE /v1/points/merges/{merge_id}",
         "GET /v1/orders/{order_id}/decisions",
         "GET /v1/points/due",
         "GET /v1/points/issuers",
@@ -63,6 +64,10 @@ NOT_FOR_SHOPS: Final = frozenset(
         "GET /v1/stock",
         "GET /v1/stock/suggestions",
         "GET /v1/stock/warnings",
+        "POST /v1/points/adjustments",
+        "POST /v1/points/exchanges",
+        "POST /v1/points/merges",
+        "POST /v1/points/rules",
     }
 )
 
