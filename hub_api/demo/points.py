@@ -55,17 +55,21 @@ def publish_rules(hub: Hub) -> None:
 
 
 class PointsShops:
-    """The brands' shops as clients of the hub. Close them when done."""
+    """The brands' shops as clients of the hub, and their member centres, which exchange. Close them when done."""
 
     def __init__(self, estate: DemoEstate) -> None:
         self._stack = ExitStack()
         self._clients: dict[str, httpx.Client] = {}
+        self._centres: dict[str, httpx.Client] = {}
+        points = ("points:read", "points:write")
         for shop in SHOPS:
-            scopes = ["points:read", "points:write", f"channel:{shop.system}", f"ingest:{shop.system}"]
-            key = create_key(
-                estate.hub.database, owner=OWNER, brand=shop.brand, name=f"{shop.brand} shop", scopes=scopes
-            )
-            self._clients[shop.brand] = self._stack.enter_context(estate.client(key))
+            own = (f"channel:{shop.system}", f"ingest:{shop.system}")
+            self._clients[shop.brand] = self._client(estate, shop, "shop", [*points, *own])
+            self._centres[shop.brand] = self._client(estate, shop, "member centre", points)
+
+    def _client(self, estate: DemoEstate, shop: Shop, who: str, scopes: Sequence[str]) -> httpx.Client:
+        key = create_key(estate.hub.database, owner=OWNER, brand=shop.brand, name=f"{shop.brand} {who}", scopes=scopes)
+        return self._stack.enter_context(estate.client(key))
 
     def __enter__(self) -> "PointsShops":
         return self
@@ -76,13 +80,14 @@ class PointsShops:
     def tell(self, shop: Shop, stream: str, records: Sequence[Mapping[str, Any]], key: str) -> None:
         """Send records in one message and wait until they are in."""
         path = f"/v1/ingest/{shop.system}/{stream}?wait=true"
-        answer = self._send(shop, "POST", path, json=records, headers={"Idempotency-Key": key})
+        answer = self._send(self._clients[shop.brand], "POST", path, json=records, headers={"Idempotency-Key": key})
         answer.raise_for_status()
 
     def ask(self, deed: Deed, *, wait: bool) -> dict[str, Any] | None:
         """What became of the deed so far; None if it was refused, and nothing was done."""
         path = f"/v1/points/{deed.door}{'?wait=true' if wait else ''}"
-        answer = self._send(deed.shop, "POST", path, json=deed.body)
+        clients = self._centres if deed.door == "exchanges" else self._clients
+        answer = self._send(clients[deed.shop.brand], "POST", path, json=deed.body)
         if answer.status_code == httpx.codes.CONFLICT:
             return None
         told: dict[str, Any] = answer.raise_for_status().json()
@@ -90,15 +95,16 @@ class PointsShops:
 
     def available(self, shop: Shop, member: int, at: str) -> int:
         """What a member may spend of the shop's programme."""
-        found = self._send(shop, "GET", f"/v1/points/members/{shop.holder(member)}", params={"at": at})
+        path = f"/v1/points/members/{shop.holder(member)}"
+        found = self._send(self._clients[shop.brand], "GET", path, params={"at": at})
         balances = {each["programme"]: each["available"] for each in found.raise_for_status().json()["programmes"]}
         return int(balances.get(shop.programme, 0))
 
-    def _send(self, shop: Shop, method: str, path: str, **more: Any) -> httpx.Response:
+    def _send(self, client: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
         """Ask again under the same number while the hub is not there."""
         for _ in range(TRIES):
             try:
-                answer = self._clients[shop.brand].request(method, path, **more)
+                answer = client.request(method, path, **more)
             except httpx.TransportError:
                 time.sleep(PAUSE_S)
                 continue

@@ -82,7 +82,7 @@ def test_what_is_refused_leaves_no_trace(hub: Hub) -> None:
 
 
 class TestNobodyRisesAboveThemselves:
-    LITTLE = Access("few", "few", "owner", "brand", frozenset({"users:write", "ops:read", "orders:read", "stock:read"}))
+    LITTLE = Access("few", "few", "owner", "brand", scopes_of(["viewer"]) | {"users:write"})
 
     def test_only_what_one_has_oneself_is_given(self, hub: Hub) -> None:
         make_person(hub, "li", "viewer")
