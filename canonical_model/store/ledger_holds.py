@@ -155,18 +155,6 @@ def find_hold(connection: Connection[DictRow], owner: str, brand: str, key: str)
     ).fetchone()
 
 
-def list_hold_lots(connection: Connection[DictRow], hold_id: int) -> list[DictRow]:
-    """Which lots a hold keeps or kept: lot_id, holder, issuer, due (None: never), amount; the earliest due first."""
-    return connection.execute(
-        "SELECT pinned.lot_id, account.holder, lot.issuer, nullif(lot.due, 'infinity') AS due,"
-        " pinned.amount FROM ledger_hold_lot AS pinned"
-        " JOIN points_lot AS lot ON lot.id = pinned.lot_id"
-        " JOIN ledger_account AS account ON account.id = lot.account_id"
-        " WHERE pinned.hold_id = %s ORDER BY lot.due, lot.id",
-        [hold_id],
-    ).fetchall()
-
-
 def key_conflict(key: str) -> ConflictError:
     """The error for a key that was used before for something else."""
     return ConflictError(

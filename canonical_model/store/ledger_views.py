@@ -179,36 +179,6 @@ def list_lots(
     ).fetchall()
 
 
-def lot_trace(connection: Connection[DictRow], lot_id: int) -> dict[str, Any]:
-    """A lot (its row, with ``holder``), its ``origin`` (a transfer with postings) and all its ``postings``: each one's
-    amount and transfer, in their order, and what was ``left`` after it.
-
-    NotFoundError: points.lot_unknown.
-    """
-    lot = connection.execute(
-        "SELECT lot.id, lot.account_id, lot.transfer_id, lot.issuer, lot.cost_micro, lot.earned_at, lot.expires_at,"
-        " lot.grace_until, nullif(lot.due, 'infinity') AS due, lot.amount, lot.remaining, lot.held, account.holder,"
-        " asset.owner FROM points_lot AS lot"
-        " JOIN ledger_account AS account ON account.id = lot.account_id"
-        " JOIN ledger_asset AS asset ON asset.id = account.asset_id WHERE lot.id = %s",
-        [lot_id],
-    ).fetchone()
-    if lot is None:
-        raise NotFoundError(f"there is no lot {lot_id}; list the holder's lots", code="points.lot_unknown")
-    postings = connection.execute(
-        """
-        SELECT posting.amount, (sum(posting.amount) OVER (ORDER BY posting.transfer_id, posting.line))::bigint AS left,
-            transfer.id AS transfer_id, transfer.brand, transfer.key, transfer.kind, transfer.reference,
-            transfer.reverses, transfer.happened_at, transfer.recorded_at
-        FROM ledger_posting AS posting JOIN ledger_transfer AS transfer ON transfer.id = posting.transfer_id
-        WHERE posting.account_id = %s AND posting.lot_id = %s ORDER BY posting.transfer_id, posting.line
-        """,
-        [lot["account_id"], lot_id],
-    ).fetchall()
-    origin = get_transfer(connection, lot["owner"], lot["transfer_id"])
-    return {**lot, "origin": origin, "postings": postings}
-
-
 def issuer_statement(connection: Connection[DictRow], asset_id: int) -> list[DictRow]:
     """For each issuer of an asset's lots: issued = spent + expired + exchanged_out + clawed_back + outstanding.
 

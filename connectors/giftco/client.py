@@ -9,6 +9,7 @@ from urllib.parse import urlencode, urlsplit
 
 import orjson
 
+from canonical_model.common import to_minor
 from canonical_model.errors import ConflictError, HubError, LimitError, NotFoundError, RejectedError, TransientError
 from canonical_model.ports import SystemConfig
 from connectors.giftco.sign import signed_headers
@@ -20,6 +21,7 @@ GOODS: Final = "/v2/goods"
 PAGE_SIZE: Final = 200
 MAX_PAGES: Final = 10_000
 KEY_LENGTH: Final = 128
+CURRENCY: Final = "CNY"
 
 _REFUSALS: Final[Mapping[str, tuple[type[RejectedError], str, str]]] = {
     "UNKNOWN_GOODS": (RejectedError, "supplier.unknown_goods", "correct the goods' number or take them off the shelf"),
@@ -73,12 +75,9 @@ class GiftcoClient:
 def minor(yuan: Any) -> int:
     """Fen from yuan as the supplier writes them, such as "19.90". ValueError if that is no amount in whole fen."""
     try:
-        fen = Decimal(str(yuan)) * 100
-        if fen == fen.to_integral_value():
-            return int(fen)
-    except (InvalidOperation, OverflowError, ValueError):
-        pass
-    raise ValueError("an amount of the supplier is not in whole fen")
+        return to_minor(Decimal(str(yuan)), CURRENCY)
+    except (InvalidOperation, ValueError) as error:
+        raise ValueError("an amount of the supplier is not in whole fen") from error
 
 
 def _explain(response: Response) -> HubError | None:

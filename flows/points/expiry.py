@@ -16,15 +16,6 @@ def expires_at(programme: Programme, happened_at: datetime) -> datetime | None:
     return midnight(programme.zone, last + timedelta(days=1)) if last else None
 
 
-def given_back_until(programme: Programme, expires: datetime | None, at: datetime) -> datetime | None:
-    """When points end that are given back at ``at`` and would have ended at ``expires``.
-
-    Those still alive keep their end. Those that ended meanwhile live ``refund_grace_days`` whole days more; with none,
-    they keep an end that has passed, so they expire at once.
-    """
-    return expires if expires is None or expires > at else grace_until(programme, at) or expires
-
-
 def grace_until(programme: Programme, at: datetime) -> datetime | None:
     """The end of the days of grace of points that have ended and are given back at ``at``; None if there are none."""
     if not programme.refund_grace_days:

@@ -99,21 +99,6 @@ def test_a_transfer_is_shown_with_its_postings_and_what_reverses_it(purse: Purse
         ledger_views.get_transfer(purse.connection, "another group", spend)
 
 
-def test_a_lot_can_be_traced_from_its_origin_through_every_debit(purse: Purse) -> None:
-    purse.earn("7", 100, lives=30, key="E1")
-    spend = purse.spend("7", 40, key="S1")
-    purse.reverse(spend, 10, key="R1")
-    ledger_expiry.expire_lots(purse.connection, OWNER, as_of=at(31), now=at(31))
-    [lot] = ledger_views.list_lots(purse.connection, purse.stars, "7", open_only=False)
-    trace = ledger_views.lot_trace(purse.connection, lot["id"])
-    assert (trace["origin"]["key"], trace["holder"], trace["remaining"]) == ("E1", "7", 0)
-    steps = [(line["kind"], line["amount"], line["left"]) for line in trace["postings"]]
-    assert steps == [("earn", 100, 100), ("spend", -40, 60), ("reverse", 10, 70), ("expire", -70, 0)]
-    assert ledger_views.list_lots(purse.connection, purse.stars, "7") == []
-    with pytest.raises(NotFoundError):
-        ledger_views.lot_trace(purse.connection, 10**15)
-
-
 def test_an_issuer_s_statement_adds_up(purse: Purse) -> None:
     earn = purse.earn("7", 100, issuer="yunshang")
     purse.earn("7", 80, issuer="brandX", lives=20)

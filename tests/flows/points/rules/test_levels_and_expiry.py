@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from canonical_model.errors import RejectedError
 from flows.points.dates import day_bounds, month_bounds
-from flows.points.expiry import expires_at, given_back_until
+from flows.points.expiry import expires_at, grace_until
 from flows.points.levels import NextLevel, growth_since, level_of, next_level
 from tests.flows.points.rules.books import GROWTH, SHANGHAI, stars
 
@@ -107,13 +107,10 @@ def test_points_live_at_least_until_the_end_of_the_day_they_were_earned_on(earne
     assert (ends.hour, ends.minute, ends.second, ends.microsecond) == (0, 0, 0, 0)
 
 
-def test_points_given_back_keep_their_end_unless_it_passed() -> None:
-    grace, none = stars("refund_grace_days = 30\n"), stars("")
-    now, past, future = at(2026, 6, 1, 12), at(2026, 6, 1), at(2026, 6, 2)
-    assert given_back_until(grace, future, now) == given_back_until(none, future, now) == future
-    assert given_back_until(grace, None, now) is None
-    assert given_back_until(grace, past, now) == given_back_until(grace, now, now) == at(2026, 7, 2)
-    assert given_back_until(none, past, now) == past
+def test_days_of_grace_are_whole_days() -> None:
+    grace = stars("refund_grace_days = 30\n")
+    assert grace_until(grace, at(2026, 6, 1)) == grace_until(grace, at(2026, 6, 1, 12)) == at(2026, 7, 2)
+    assert grace_until(stars(""), at(2026, 6, 1)) is None
 
 
 @given(between(1990, 2150))
